@@ -1,0 +1,109 @@
+"""Every run's configuration: frozen dataclasses, checked when made, with the docstrings that become `--help`."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import tyro
+
+from artimuse.images import DEFAULT_FORMATS, DEFAULT_MAX_BYTES, DEFAULT_MAX_PIXELS, DecodeLimits
+
+DEFAULT_MODEL = "Thunderbolt215215/ArtiMuse"
+
+EngineName = Literal["transformers", "fake"]
+StrategyName = Literal["ordered_100", "unordered_100", "existing_50", "existing_25", "levels_5"]
+Device = Literal["auto", "cpu", "cuda"]
+DType = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineConfig:
+    """What an engine needs to start; the part of a run's configuration that actors and notebooks share."""
+
+    name: EngineName = "transformers"
+    model: str = DEFAULT_MODEL
+    device: Device = "auto"
+    dtype: DType = "auto"
+    batch_size: int | None = None
+    """Images per forward pass; None lets the engine choose."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoreConfig:
+    """Score every image of a collection and write one Parquet row per image.
+
+    Running the same command again on the same OUTPUT does only what is missing.
+    """
+
+    input: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="INPUT")]
+    """A folder (searched recursively), a glob, or a manifest (.parquet, .csv, .jsonl with a column `uri`)."""
+    output: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUTPUT")]
+    """A new directory, or one that an earlier run of the same command left unfinished."""
+    model: str = DEFAULT_MODEL
+    """`nano` (built in, a demonstration), a directory, an fsspec URL, or a Hugging Face id with optional @revision."""
+    strategy: StrategyName = "ordered_100"
+    """How the model's answer becomes a score. Published ArtiMuse checkpoints are trained for ordered_100."""
+    engine: EngineName = "transformers"
+    """Who runs the network. `fake` scores by brightness without a model, to measure the pipeline alone."""
+    device: Device = "auto"
+    """Where the network runs; auto: cuda if workers have GPUs."""
+    dtype: DType = "auto"
+    """Precision of the network; auto: bfloat16 on cuda, float32 on the CPU."""
+    workers: str = "auto"
+    """Actors that hold the model: N, or MIN:MAX to grow and shrink with the cluster. auto: one per GPU, else per CPU."""
+    num_gpus: float | None = None
+    """GPUs per worker. Default: 1 if the cluster has or can get GPUs, else 0."""
+    batch_size: int | None = None
+    """Images per forward pass. Default: chosen by the engine."""
+    max_failed: float = 0.0
+    """Fraction of rows that may fail before the exit status is 3."""
+    formats: str = ",".join(DEFAULT_FORMATS)
+    """Image formats to decode, as Pillow names them, separated by commas."""
+    max_bytes: int = DEFAULT_MAX_BYTES
+    """Largest file to decode."""
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    """Largest picture to decode, width times height."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print the report as JSON on stdout."""
+    debug: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Show tracebacks, and the logs of Ray and its workers."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_failed <= 1:
+            raise ValueError(f"--max-failed {self.max_failed}: expected a fraction from 0 to 1")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ValueError(f"--batch-size {self.batch_size}: expected at least 1")
+        if self.num_gpus is not None and self.num_gpus < 0:
+            raise ValueError(f"--num-gpus {self.num_gpus}: expected 0 or more")
+        if self.device == "cuda" and self.num_gpus == 0:
+            raise ValueError("--device cuda needs GPUs, but --num-gpus is 0")
+        if self.device == "cpu" and self.num_gpus:
+            raise ValueError(f"--device cpu with --num-gpus {self.num_gpus:g}: leave one of them out")
+        _ = self.worker_range, self.limits  # both raise ValueError on bad values
+
+    @property
+    def worker_range(self) -> tuple[int, int] | None:
+        """Smallest and largest number of workers; None for auto."""
+        if self.workers == "auto":
+            return None
+        match = re.fullmatch(r"(\d+)(?::(\d+))?", self.workers)
+        if match:
+            low, high = int(match[1]), int(match[2] or match[1])
+            if 1 <= low <= high:
+                return low, high
+        raise ValueError(f"--workers {self.workers}: expected auto, N or MIN:MAX with 1 <= MIN <= MAX")
+
+    @property
+    def limits(self) -> DecodeLimits:
+        names = tuple(name.strip().upper() for name in self.formats.split(",") if name.strip())
+        return DecodeLimits(formats=names, max_bytes=self.max_bytes, max_pixels=self.max_pixels)
+
+    @property
+    def engine_config(self) -> EngineConfig:
+        return EngineConfig(
+            name=self.engine,
+            model=self.model,
+            device=self.device,
+            dtype=self.dtype,
+            batch_size=self.batch_size,
+        )

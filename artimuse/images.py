@@ -1,0 +1,123 @@
+"""From the bytes of a file to the pixels the model sees, exactly as the official code makes them.
+
+Reading bytes from somewhere is `sources/`; normalisation to floats is the engine's, on its device.
+"""
+
+# H and W pixels, C = 3 channels
+import io
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from scipy.fft import dct
+
+from artimuse.errors import RowError
+from artimuse.interfaces import PixelArray
+
+IMAGE_SIZE_PX = 448
+"""Side of the square the model sees (paper table 11); every supported checkpoint has this size."""
+
+DEFAULT_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
+DEFAULT_MAX_BYTES = 256 * 2**20
+DEFAULT_MAX_PIXELS = 200_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecodeLimits:
+    """What is decoded at all. Everything else becomes a failed row before a pixel is touched."""
+
+    formats: tuple[str, ...] = DEFAULT_FORMATS
+    """Names as Pillow spells them; its JPEG reader takes MPO as well."""
+    max_bytes: int = DEFAULT_MAX_BYTES
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    """Width times height. The default takes the largest pictures phones make (200 megapixels)."""
+
+    def __post_init__(self) -> None:
+        Image.init()
+        unknown = [name for name in self.formats if name not in Image.OPEN]
+        if unknown or not self.formats:
+            known = ", ".join(sorted(Image.OPEN))
+            raise ValueError(f"formats: {', '.join(unknown) or 'none'} given; Pillow here reads {known}")
+        if self.max_bytes < 1 or self.max_pixels < 1:
+            raise ValueError("max_bytes and max_pixels must be at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedImage:
+    """What the model sees of one file, and what the file was."""
+
+    pixels_HWC: PixelArray
+    """uint8 RGB, 448 x 448 x 3."""
+    width: int
+    height: int
+    format: str
+
+
+def decode(data: bytes, limits: DecodeLimits) -> DecodedImage | RowError:
+    """Decodes one file: first frame, RGB, bicubic to 448 x 448 whatever the aspect ratio.
+
+    No EXIF rotation, alpha dropped, 16-bit gray clipped at 255: the model was trained on such pixels. A truncated
+    file is an error, never padded. Size and format are checked from the header.
+    Source: official evaluation code; pixels are equal bit by bit (Pillow 13, libjpeg-turbo 3.2).
+    """
+    if not data:
+        return RowError("corrupt", "the file is empty")
+    if len(data) > limits.max_bytes:
+        return too_large(len(data), limits)
+    try:
+        with Image.open(io.BytesIO(data), formats=limits.formats) as image:
+            width, height = image.size
+            if width * height > limits.max_pixels:
+                return RowError(
+                    "too_many_pixels", f"{width} x {height} pixels, the limit is {limits.max_pixels} in all"
+                )
+            return DecodedImage(resize(image.convert("RGB")), width, height, image.format or "")
+    except UnidentifiedImageError:
+        return _unidentified(data, limits)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        return RowError("too_many_pixels", str(error))
+    except MemoryError:
+        return RowError("out_of_memory", "not enough memory to decode the picture")
+    except Exception as error:  # noqa: BLE001 - row boundary: Pillow's plug-ins raise anything on hostile bytes
+        return _broken(error)
+
+
+def resize(image: Image.Image) -> PixelArray:
+    """Bicubic to 448 x 448 with Pillow: OpenCV and torchvision differ by up to 9 grey levels."""
+    square = image.resize((IMAGE_SIZE_PX, IMAGE_SIZE_PX), Image.Resampling.BICUBIC)
+    return np.asarray(square, dtype=np.uint8)
+
+
+def phash(pixels_HWC: PixelArray) -> int:
+    """64-bit perceptual hash of what the model saw, equal to `imagehash.phash`: near-duplicates differ in few bits."""
+    gray = Image.fromarray(pixels_HWC).convert("L").resize((32, 32), Image.Resampling.LANCZOS)
+    low = dct(dct(np.asarray(gray, dtype=np.float64), axis=0), axis=1)[:8, :8]
+    bits = (low > np.median(low)).ravel()
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+def too_large(num_bytes: int, limits: DecodeLimits) -> RowError:
+    return RowError("too_large", f"{num_bytes} bytes, the limit is {limits.max_bytes}")
+
+
+def leave_limits_to_decode() -> None:
+    """Switches off Pillow's own pixel limit and warnings, for processes that only decode through `decode`."""
+    Image.MAX_IMAGE_PIXELS = None
+    warnings.filterwarnings("ignore", module="PIL")
+
+
+def _unidentified(data: bytes, limits: DecodeLimits) -> RowError:
+    claims = [name for name, (_, accept) in Image.OPEN.items() if accept and accept(data[:16]) is True]
+    for name in claims:
+        if name in limits.formats:
+            return RowError("corrupt", f"starts like {name} but has no valid header")
+    if claims:
+        return RowError("unsupported_format", f"{claims[0]} is not among the formats asked for")
+    return RowError("unsupported_format", "not an image in any format asked for")
+
+
+def _broken(error: Exception) -> RowError:
+    message = f"{type(error).__name__}: {error}"
+    is_truncated = isinstance(error, EOFError) or "truncated" in message.lower()
+    return RowError("truncated" if is_truncated else "corrupt", message)

@@ -1,0 +1,162 @@
+"""The four seams of the system: Engine, ScoreStrategy, DatasetReader and Sink.
+
+A new implementation is one new file and one line in the dictionary of its package (`engines.ENGINES`,
+`scoring.STRATEGIES`, `datasets.READERS`, `sinks.SINKS`); the contract tests run over those dictionaries.
+"""
+
+# B images, H and W pixels, C = 3 channels, K candidate tokens
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FloatArray = npt.NDArray[np.float32]
+PixelArray = npt.NDArray[np.uint8]
+BoolArray = npt.NDArray[np.bool_]
+
+Capability = Literal["logits", "texts"]
+AnnotationKind = Literal["score", "partial_text", "expert"]
+
+
+class Tokenizer(Protocol):
+    """The part of a Hugging Face tokenizer that strategies and prompts use."""
+
+    def encode(self, text: str, *, add_special_tokens: bool = ...) -> list[int]: ...
+    def convert_tokens_to_ids(self, tokens: list[str]) -> list[int | None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One generated answer."""
+
+    text: str
+    truncated: bool
+    """True if it ended at the token limit instead of at the end-of-turn token."""
+
+
+class Images(Protocol):
+    """Images that an engine has encoded, open for questions."""
+
+    def logits(self, question: str, candidates: Sequence[str]) -> FloatArray:
+        """Logits of the candidate tokens as the first answer token: float32 (B, K), up to a constant per row."""
+        ...
+
+    def generate(self, questions: Sequence[str], *, rows: BoolArray, max_new_tokens: int) -> list[list[Text]]:
+        """Greedy answers for the images selected by `rows` (B,): one list per image, one text per question."""
+        ...
+
+
+class Engine(Protocol):
+    """Runs the network. Knows nothing of scores, data sets or Ray."""
+
+    capabilities: frozenset[Capability]
+    """What `Images` of this engine can answer: `logits`, `texts` or both."""
+    tokenizer: Tokenizer | None
+    """None if the engine takes any string as a candidate (the fake) or has no logits at all."""
+
+    def open(self, pixels_BHWC: PixelArray) -> AbstractContextManager[Images]:
+        """Encodes uint8 RGB images of `images.IMAGE_SIZE_PX` squared once, for all questions asked inside."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreDistribution:
+    """Scores of B images with the distribution they are the mean of."""
+
+    mean_B: FloatArray
+    """Points, 0..100, higher is better."""
+    std_B: FloatArray
+    """Points."""
+    entropy_B: FloatArray
+    """Nats, 0..ln K."""
+    probs_BK: FloatArray | None
+    """Rows sum to 1, over the strategy's `values_K`; None for an answer that is read as text."""
+
+
+class ScoreStrategy(Protocol):
+    """How a model's answer becomes a score. Pure: no engine in it."""
+
+    name: str
+    question: str
+    candidates: tuple[str, ...]
+    """Answer tokens as the vocabulary spells them, one per value."""
+    values_K: FloatArray
+    """The score each candidate stands for, 0..100."""
+    new_tokens: tuple[str, ...]
+    """Tokens that training must add to the vocabulary; empty for strategies on existing tokens."""
+
+    def check(self, tokenizer: Tokenizer) -> None:
+        """Raises BadCheckpoint unless every candidate is one distinct token of this vocabulary."""
+        ...
+
+    def distribution(self, logits_BK: FloatArray) -> ScoreDistribution: ...
+
+    def answer(self, score: float) -> str:
+        """The training target for a score of 0..100."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """One labelled image, as training and evaluation read it."""
+
+    image_id: str
+    uri: str
+    dataset: str
+    split: str
+    kind: AnnotationKind
+    """The paper's data types 1 (score), 2 (partial text) and 3 (expert), section 4.1."""
+    score: float | None = None
+    """Points, 0..100, already normalised from the reader's `score_range`."""
+    evidence: str | None = None
+    """What the annotator prompt quotes: comments or partial captions."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Attribute slug -> text."""
+    analyst: str | None = None
+    """Who wrote the texts: `human`, or a model's name."""
+
+
+class DatasetReader(Protocol):
+    """Reads one public data set's own files."""
+
+    score_range: tuple[float, float]
+    """Lowest and highest raw score the data set can give."""
+
+    def read(self, root: str, split: str) -> Iterator[Annotation]:
+        """Annotations of one split, in file order. Raises BadInput naming the file and line that is wrong."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a sink says after it has stored rows: small enough to send to the driver for every part."""
+
+    part: str
+    num_rows: int
+    num_bytes: int
+
+
+class Ledger(Protocol):
+    """Which rows of the plan are already in the output."""
+
+    def done_rows(self, shard: int) -> BoolArray:
+        """One flag per row of the plan shard, True if the row is in a readable part."""
+        ...
+
+
+class Sink(Protocol):
+    """Stores score-table rows; what it has stored survives a kill of any process."""
+
+    def open(self, fingerprints: Mapping[str, Mapping[str, Any]]) -> Ledger:
+        """What is done. Raises RunMismatch if the output was made with other fingerprints."""
+        ...
+
+    def write(self, rows: "pa.Table") -> Receipt:
+        """Stores rows of one plan shard in one step: all of them appear, or none. Writing them again is harmless."""
+        ...
