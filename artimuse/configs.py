@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import tyro
-
-from artimuse.images import DEFAULT_FORMATS, DEFAULT_MAX_BYTES, DEFAULT_MAX_PIXELS, DecodeLimits
+from PIL import Image
 
 DEFAULT_MODEL = "Thunderbolt215215/ArtiMuse"
+DEFAULT_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
+DEFAULT_MAX_BYTES = 256 * 2**20
+DEFAULT_MAX_PIXELS = 200_000_000
 
 EngineName = Literal["transformers", "fake"]
 StrategyName = Literal["ordered_100", "unordered_100", "existing_50", "existing_25", "levels_5"]
@@ -26,6 +28,26 @@ class EngineConfig:
     dtype: DType = "auto"
     batch_size: int | None = None
     """Images per forward pass; None lets the engine choose."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecodeLimits:
+    """What is decoded at all. Everything else becomes a failed row before a pixel is touched."""
+
+    formats: tuple[str, ...] = DEFAULT_FORMATS
+    """Names as Pillow spells them; its JPEG reader takes MPO as well."""
+    max_bytes: int = DEFAULT_MAX_BYTES
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    """Width times height. The default takes the largest pictures phones make (200 megapixels)."""
+
+    def __post_init__(self) -> None:
+        Image.init()
+        unknown = [name for name in self.formats if name not in Image.OPEN]
+        if unknown or not self.formats:
+            known = ", ".join(sorted(Image.OPEN))
+            raise ValueError(f"formats: {', '.join(unknown) or 'none'} given; Pillow here reads {known}")
+        if self.max_bytes < 1 or self.max_pixels < 1:
+            raise ValueError("max_bytes and max_pixels must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +72,7 @@ class ScoreConfig:
     dtype: DType = "auto"
     """Precision of the network; auto: bfloat16 on cuda, float32 on the CPU."""
     workers: str = "auto"
-    """Actors that hold the model: N, or MIN:MAX to grow and shrink with the cluster. auto: one per GPU, else per CPU."""
+    """Actors that hold the model: N, or MIN:MAX to grow with the cluster. auto: one per GPU, else one per CPU."""
     num_gpus: float | None = None
     """GPUs per worker. Default: 1 if the cluster has or can get GPUs, else 0."""
     batch_size: int | None = None
@@ -107,3 +129,17 @@ class ScoreConfig:
             dtype=self.dtype,
             batch_size=self.batch_size,
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DemoConfig:
+    """Score a few synthetic pictures, or a folder of your own, with the built-in model."""
+
+    output: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUTPUT")] = "demo-output"
+    """Where the score table goes."""
+    images: str | None = None
+    """A folder to score instead of the synthetic pictures."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print the report as JSON on stdout."""
+    debug: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Show tracebacks, and the logs of Ray and its workers."""

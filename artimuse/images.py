@@ -12,35 +12,12 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from scipy.fft import dct
 
+from artimuse.configs import DecodeLimits
 from artimuse.errors import RowError
 from artimuse.interfaces import PixelArray
 
 IMAGE_SIZE_PX = 448
 """Side of the square the model sees (paper table 11); every supported checkpoint has this size."""
-
-DEFAULT_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
-DEFAULT_MAX_BYTES = 256 * 2**20
-DEFAULT_MAX_PIXELS = 200_000_000
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DecodeLimits:
-    """What is decoded at all. Everything else becomes a failed row before a pixel is touched."""
-
-    formats: tuple[str, ...] = DEFAULT_FORMATS
-    """Names as Pillow spells them; its JPEG reader takes MPO as well."""
-    max_bytes: int = DEFAULT_MAX_BYTES
-    max_pixels: int = DEFAULT_MAX_PIXELS
-    """Width times height. The default takes the largest pictures phones make (200 megapixels)."""
-
-    def __post_init__(self) -> None:
-        Image.init()
-        unknown = [name for name in self.formats if name not in Image.OPEN]
-        if unknown or not self.formats:
-            known = ", ".join(sorted(Image.OPEN))
-            raise ValueError(f"formats: {', '.join(unknown) or 'none'} given; Pillow here reads {known}")
-        if self.max_bytes < 1 or self.max_pixels < 1:
-            raise ValueError("max_bytes and max_pixels must be at least 1")
 
 
 @dataclass(frozen=True, slots=True)

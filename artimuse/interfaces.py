@@ -82,14 +82,26 @@ class ScoreDistribution:
 class ScoreStrategy(Protocol):
     """How a model's answer becomes a score. Pure: no engine in it."""
 
-    name: str
-    question: str
-    candidates: tuple[str, ...]
-    """Answer tokens as the vocabulary spells them, one per value."""
-    values_K: FloatArray
-    """The score each candidate stands for, 0..100."""
-    new_tokens: tuple[str, ...]
-    """Tokens that training must add to the vocabulary; empty for strategies on existing tokens."""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def question(self) -> str: ...
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Answer tokens as the vocabulary spells them, one per value."""
+        ...
+
+    @property
+    def values_K(self) -> FloatArray:
+        """The score each candidate stands for, 0..100."""
+        ...
+
+    @property
+    def new_tokens(self) -> tuple[str, ...]:
+        """Tokens that training must add to the vocabulary; empty for strategies on existing tokens."""
+        ...
 
     def check(self, tokenizer: Tokenizer) -> None:
         """Raises BadCheckpoint unless every candidate is one distinct token of this vocabulary."""

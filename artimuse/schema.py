@@ -18,9 +18,7 @@ def _field(name: str, kind: pa.DataType, meaning: str, *, nullable: bool = True)
 
 
 ROW_NUMBER = _field("row_number", pa.int64(), "position of the image in the plan, from 0", nullable=False)
-IMAGE_ID = _field(
-    "image_id", pa.string(), "the manifest's id, or the path relative to INPUT; unique", nullable=False
-)
+IMAGE_ID = _field("image_id", pa.string(), "the manifest's id, or the path relative to INPUT; unique", nullable=False)
 URI = _field("uri", pa.string(), "where the image was read", nullable=False)
 
 _SCORE_FIELDS = (

@@ -97,9 +97,7 @@ def _letters_question(first: str, last: str) -> str:
 
 
 def _on_grid(name: str, question: str, candidates: tuple[str, ...]) -> TokenStrategy:
-    return TokenStrategy(
-        name=name, question=question, candidates=candidates, values_K=_even_values(len(candidates))
-    )
+    return TokenStrategy(name=name, question=question, candidates=candidates, values_K=_even_values(len(candidates)))
 
 
 ORDERED_100 = _on_grid(
@@ -120,9 +118,7 @@ UNORDERED_100 = _on_grid(
 
 # The paper lists 25 and 50 letters for 26 and 51 values; we complete each list with the next letter of its last run.
 EXISTING_25 = _on_grid("existing_25", _letters_question("a", "z"), tuple(ascii_lowercase))
-EXISTING_50 = _on_grid(
-    "existing_50", _letters_question("a", "Z"), tuple(ascii_lowercase[:25]) + tuple(ascii_uppercase)
-)
+EXISTING_50 = _on_grid("existing_50", _letters_question("a", "Z"), tuple(ascii_lowercase[:25]) + tuple(ascii_uppercase))
 
 # Paper equation 2. With a leading space (spelled Ġ), because the Qwen2.5 vocabulary has no bare "poor" and "fair".
 # The paper gives no weights for the weighted sum; these are Q-Align's, on our scale.

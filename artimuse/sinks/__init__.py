@@ -1,0 +1,9 @@
+"""Where score-table rows go, and the ledger of what is done. To add a sink: one file, and its name in `SINKS`."""
+
+from collections.abc import Callable
+
+from artimuse.interfaces import Sink
+from artimuse.sinks.parquet import ParquetSink
+from artimuse.storage import Folder
+
+SINKS: dict[str, Callable[[Folder, int], Sink]] = {"parquet": ParquetSink}

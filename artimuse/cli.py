@@ -1,0 +1,90 @@
+"""The command line: a verb is a configuration class and a function `run(config, console) -> report`."""
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.logging import RichHandler
+
+from artimuse import __version__
+from artimuse.errors import ArtiMuseError, Interrupted
+
+# verb -> (configuration class, function), as "module:name" so that --help loads neither torch nor ray.
+VERBS: dict[str, tuple[str, str]] = {
+    "score": ("artimuse.configs:ScoreConfig", "artimuse.pipelines.score:run"),
+    "demo": ("artimuse.configs:DemoConfig", "artimuse.demo:run"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one verb and returns the exit status.
+
+    0 done; 1 an expected error, in one line; 2 bad arguments; 3 finished with more failed rows than --max-failed
+    allows; 4 interrupted, resumable.
+    """
+    verb, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if verb in ("-h", "--help"):
+        print(_overview())  # noqa: T201 - the answer to --help belongs on stdout
+        return 0
+    if verb == "--version":
+        print(__version__)  # noqa: T201
+        return 0
+    console = Console(stderr=True)
+    if verb not in VERBS:
+        console.print(f"artimuse: unknown command {verb!r}; one of {', '.join(VERBS)}", markup=False)
+        return 2
+    config_class, function = VERBS[verb]
+    try:
+        config = tyro.cli(_resolve(config_class), prog=f"artimuse {verb}", args=rest)
+    except SystemExit as exit_:
+        return int(exit_.code or 0)
+    _configure_logging(console, debug=config.debug)
+    return _run(_resolve(function), config, console)
+
+
+def _run(function: Any, config: Any, console: Console) -> int:
+    try:
+        report = function(config, console)
+    except (ArtiMuseError, KeyboardInterrupt) as error:
+        if config.debug:
+            console.print_exception()
+        if isinstance(error, (Interrupted, KeyboardInterrupt)):
+            console.print(f"interrupted: {error}" if str(error) else "interrupted", markup=False)
+            return 4
+        console.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        return 1
+    report.print(console)
+    if config.json:
+        print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))  # noqa: T201 - --json is for stdout
+    status: int = report.exit_status
+    return status
+
+
+def _overview() -> str:
+    lines = [f"artimuse {__version__}: aesthetics scores and texts for image collections", ""]
+    for verb, (config_class, _) in VERBS.items():
+        summary = (_resolve(config_class).__doc__ or "").splitlines()[0]
+        lines.append(f"  artimuse {verb:<8} {summary}")
+    return "\n".join([*lines, "", "artimuse COMMAND --help lists the options of a command."])
+
+
+def _resolve(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def _configure_logging(console: Console, *, debug: bool) -> None:
+    handler = RichHandler(console=console, show_path=False, show_level=debug)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", datefmt="[%X]", handlers=[handler])
+    logging.getLogger("artimuse").setLevel(logging.DEBUG if debug else logging.INFO)
+    if not debug:
+        logging.getLogger("ray").setLevel(logging.ERROR)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,9 @@
+"""The one place that reads environment variables: machine paths only, never settings of a run."""
+
+import os
+from pathlib import Path
+
+
+def cache_directory() -> Path:
+    """Where copies of remote checkpoints and digests of weights lie: ARTIMUSE_CACHE, else ~/.cache/artimuse."""
+    return Path(os.environ.get("ARTIMUSE_CACHE") or "~/.cache/artimuse").expanduser().absolute()

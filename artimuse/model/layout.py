@@ -1,0 +1,61 @@
+"""What differs between checkpoint layouts: how config.json is read, and which stored tensor is which weight.
+
+`official.py` and `native.py` hold the two layouts; `load.py` runs over either.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from transformers import InternVLConfig
+
+from artimuse.errors import BadCheckpoint
+from artimuse.images import IMAGE_SIZE_PX
+from artimuse.model.config_file import ConfigFile
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the value of one native weight is stored."""
+
+    key: str
+    """Of the stored tensor."""
+    part: int | None = None
+    """0, 1 or 2: the weight is this third of the stored tensor's first dimension. None: all of it."""
+    lora: tuple[str, str] | None = None
+    """Keys of A (rank, in) and B (out, rank), to be added to the whole stored tensor before it is split."""
+
+
+Sources = dict[str, Source]
+"""Native weight name -> where it is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One way in which the same network is stored."""
+
+    network_config: Callable[[ConfigFile], InternVLConfig]
+    """Raises BadCheckpoint, naming the key, if the checkpoint is of a kind this version cannot run."""
+    sources: Callable[[Collection[str], Collection[str]], Sources]
+    """From the native weight names and the stored keys; a source may name a key that is not stored."""
+
+
+def build_config(config: ConfigFile, text: Mapping[str, object], vision: Mapping[str, object]) -> InternVLConfig:
+    """The native configuration from the keyword arguments of its two parts.
+
+    Raises BadCheckpoint if they do not fit, or are for another image size than `images.IMAGE_SIZE_PX`.
+    """
+    stored_size = vision.get("image_size")
+    if stored_size not in (IMAGE_SIZE_PX, [IMAGE_SIZE_PX, IMAGE_SIZE_PX]):
+        raise BadCheckpoint(f"{config.path}: vision_config.image_size is {stored_size!r}, supported: {IMAGE_SIZE_PX}")
+    try:
+        return InternVLConfig(
+            text_config={**text, "model_type": "qwen2"},
+            vision_config={**vision, "model_type": "internvl_vision"},
+            downsample_ratio=config.get("downsample_ratio", 0.5),
+            vision_feature_layer=-1,
+            vision_feature_select_strategy="default",
+            tie_word_embeddings=bool(text["tie_word_embeddings"]),
+        )
+    # A value of the wrong type: transformers raises exceptions of several libraries' own trees.
+    except Exception as error:
+        raise BadCheckpoint(f"{config.path}: {' '.join(str(error).split())}") from error

@@ -1,0 +1,182 @@
+"""From a checkpoint on disk to a network on its device, file by file, without a second copy of the weights."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import nn
+from transformers import InternVLConfig, InternVLForConditionalGeneration, Qwen2Tokenizer
+
+from artimuse.errors import BadCheckpoint
+from artimuse.model.config_file import ConfigFile
+from artimuse.model.find import Checkpoint
+from artimuse.model.layout import Layout, Source, Sources
+from artimuse.model.native import NATIVE
+from artimuse.model.official import OFFICIAL
+from artimuse.model.shards import StoredTensor, expected_path, stored_tensors
+from artimuse.model.template import IMAGE_TOKEN, ChatTemplate, check_tokenizer
+
+LAYOUTS: dict[str, Layout] = {"InternVLChatModel": OFFICIAL, "InternVLForConditionalGeneration": NATIVE}
+"""By the architecture named in config.json."""
+
+LORA_SCALE = 2.0
+"""alpha / rank: the official code always sets alpha to twice the rank."""
+
+_HEAD = "lm_head.weight"
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A loaded checkpoint, ready for inference."""
+
+    model: InternVLForConditionalGeneration
+    """In eval mode, without gradients; its `config.image_token_id` is the tokenizer's."""
+    tokenizer: Qwen2Tokenizer
+    template: ChatTemplate
+    checkpoint: Checkpoint
+
+
+def load_network(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device | str) -> Network:
+    """Loads either layout; LoRA is merged in float32.
+
+    Raises BadCheckpoint, naming file and key, for anything this version cannot run exactly as it was trained.
+    """
+    directory = checkpoint.directory
+    config = ConfigFile.read(directory)
+    layout = _find_layout(config)
+    network_config = layout.network_config(config)
+    tokenizer = _load_tokenizer(directory, network_config.get_text_config().vocab_size)
+    template = ChatTemplate.of(config.values, network_config)
+    network_config.image_seq_length = template.num_image_tokens
+    [network_config.image_token_id] = tokenizer.encode(IMAGE_TOKEN, add_special_tokens=False)
+    model = _load_model(directory, layout, network_config, dtype, torch.device(device))
+    return Network(model, tokenizer, template, checkpoint)
+
+
+def _find_layout(config: ConfigFile) -> Layout:
+    config.expect("architectures", tuple([name] for name in LAYOUTS))
+    return LAYOUTS[config.get("architectures")[0]]
+
+
+def _load_tokenizer(directory: Path, vocab_size: int) -> Qwen2Tokenizer:
+    # Without its files the class would silently make an empty vocabulary.
+    if not (directory / "tokenizer.json").is_file():
+        for name in ("vocab.json", "merges.txt"):
+            if not (directory / name).is_file():
+                raise BadCheckpoint(f"{directory / name}: missing; the tokenizer needs it")
+    try:
+        tokenizer: Qwen2Tokenizer = Qwen2Tokenizer.from_pretrained(directory, local_files_only=True)
+    # A damaged file: the tokenizers library raises bare Exceptions.
+    except Exception as error:
+        raise BadCheckpoint(f"{directory}: the tokenizer cannot be read ({error})") from error
+    check_tokenizer(tokenizer, directory)
+    if len(tokenizer) > vocab_size:
+        path = directory / "config.json"
+        raise BadCheckpoint(f"{path}: vocab_size is {vocab_size}, but the tokenizer has {len(tokenizer)} tokens")
+    return tokenizer
+
+
+def _load_model(
+    directory: Path, layout: Layout, config: InternVLConfig, dtype: torch.dtype, device: torch.device
+) -> InternVLForConditionalGeneration:
+    # On the meta device nothing is allocated and no random weights are drawn.
+    with torch.device("meta"):
+        model = InternVLForConditionalGeneration(config)
+    model.set_attn_implementation("sdpa")
+    stored = stored_tensors(directory)
+    _refuse_half_of_bfloat16(stored, dtype)
+    shapes = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
+    sources = layout.sources(shapes, stored)
+    is_tied = config.tie_word_embeddings and sources[_HEAD].key not in stored
+    if is_tied:
+        del sources[_HEAD]
+    _check(directory, sources, stored, shapes)
+    for name, weight in _weights(sources, stored):
+        # A true copy: the weight must keep neither its file alive, nor the whole of a fused tensor.
+        _assign(model, name, weight.to(device, dtype, copy=True, memory_format=torch.contiguous_format))
+    if is_tied:
+        model.lm_head.weight = model.get_input_embeddings().weight
+    _remake_computed_buffers(model, device)
+    model.train(False)
+    return model
+
+
+def _refuse_half_of_bfloat16(stored: Mapping[str, StoredTensor], dtype: torch.dtype) -> None:
+    for key, tensor in stored.items():
+        if dtype == torch.float16 and tensor.dtype == "BF16":
+            raise BadCheckpoint(f"{tensor.path}: {key} is stored in bfloat16, whose range float16 lacks; use bfloat16")
+
+
+def _check(
+    directory: Path,
+    sources: Sources,
+    stored: Mapping[str, StoredTensor],
+    shapes: Mapping[str, tuple[int, ...]],
+) -> None:
+    """Raises BadCheckpoint on the first tensor that is missing, has another shape, or is not used."""
+    used: set[str] = set()
+    for name, source in sources.items():
+        for key, shape in _expected_shapes(source, shapes[name], stored):
+            if key not in stored:
+                raise BadCheckpoint(f"{expected_path(directory, key)}: the tensor {key} is missing")
+            if stored[key].shape != shape:
+                raise BadCheckpoint(
+                    f"{stored[key].path}: {key} has shape {stored[key].shape}, config.json implies {shape}"
+                )
+            used.add(key)
+    for key in sorted(stored.keys() - used):
+        raise BadCheckpoint(f"{stored[key].path}: unexpected tensor {key}; the network has no place for it")
+
+
+def _expected_shapes(
+    source: Source, shape: tuple[int, ...], stored: Mapping[str, StoredTensor]
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    if source.part is not None:
+        shape = (3 * shape[0], *shape[1:])
+    yield source.key, shape
+    if source.lora:
+        key_a, key_b = source.lora
+        rank = stored[key_a].shape[0] if key_a in stored else 0
+        yield from ((key_a, (rank, shape[1])), (key_b, (shape[0], rank)))
+
+
+def _weights(sources: Sources, stored: Mapping[str, StoredTensor]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Every native weight by its name, in the order of the files.
+
+    A file is closed before the next is begun: while it is open, what was read of it stays in memory.
+    """
+    by_path: dict[Path, Sources] = defaultdict(dict)
+    for name, source in sources.items():
+        by_path[stored[source.key].path][name] = source
+    for in_file in by_path.values():
+        with ExitStack() as stack:
+            # The two matrices of a LoRA may lie in other files than the weight they belong to.
+            open_file = cache(lambda path, stack=stack: stack.enter_context(safe_open(path, framework="pt")))
+            for name, source in in_file.items():
+                keys = (source.key, *(source.lora or ()))
+                weight, *lora = (open_file(stored[key].path).get_tensor(key) for key in keys)
+                if lora:
+                    matrix_a, matrix_b = lora
+                    weight = torch.addmm(weight.float(), matrix_b.float(), matrix_a.float(), alpha=LORA_SCALE)
+                yield name, weight if source.part is None else weight.chunk(3)[source.part]
+
+
+def _assign(model: nn.Module, name: str, weight: torch.Tensor) -> None:
+    module, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(module), leaf, nn.Parameter(weight, requires_grad=False))
+
+
+def _remake_computed_buffers(model: nn.Module, device: torch.device) -> None:
+    """Makes modules with computed, not stored, buffers anew (rotary frequencies): on meta they have no values."""
+    for name, module in list(model.named_modules()):
+        if any(buffer.is_meta for buffer in module.buffers(recurse=False)):
+            parent, _, leaf = name.rpartition(".")
+            make: Any = type(module)
+            setattr(model.get_submodule(parent), leaf, make(module.config).to(device))
+    assert not any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))

@@ -1,0 +1,118 @@
+"""The Ray cluster a run goes to: connecting, and how many workers of what size it gets."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.data import ActorPoolStrategy, DataContext
+
+from artimuse.configs import Device, ScoreConfig
+from artimuse.errors import ClusterProblem
+
+# What CPU workers leave free for writing parts and reading the plan: a pool that takes every CPU starves them.
+CPU_SHARE_OF_WORKERS = 0.8
+# Weights of all workers together may take this share of the cluster's memory.
+MEMORY_SHARE_OF_WEIGHTS = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workers:
+    """The actors that hold the model."""
+
+    min_size: int
+    max_size: int
+    num_gpus: float
+    """Per worker."""
+    num_cpus: float
+    """Per worker."""
+    max_decoders: int
+    """Actors of one CPU each that decode for workers with GPUs."""
+
+    @property
+    def pool(self) -> ActorPoolStrategy:
+        # Two tasks per actor: the next unit waits at the actor while one is scored.
+        return ActorPoolStrategy(min_size=self.min_size, max_size=self.max_size, max_tasks_in_flight_per_actor=2)
+
+
+def connect(*, debug: bool) -> None:
+    """Connects to the cluster of this job or machine; starts a local one if there is none."""
+    if not ray.is_initialized():
+        quiet: dict[str, Any] = {"log_to_driver": debug, "logging_level": "info" if debug else "error"}
+        try:
+            ray.init(address="auto", **quiet)
+        except ConnectionError:
+            ray.init(address="local", include_dashboard=False, **quiet)
+    context = DataContext.get_current()
+    context.enable_progress_bars = debug
+    context.print_on_execution_start = debug
+    # A cluster may need longer than Ray's half hour to get its GPUs; the person watching decides when to give up.
+    context.execution_no_progress_timeout_s = -1
+
+
+def is_submitted_job() -> bool:
+    """True inside `ray job submit`, where the working directory is a copy that disappears."""
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+
+
+def refuse_relative_paths(config: ScoreConfig) -> None:
+    """Raises ClusterProblem for relative paths in a submitted job: they would point into its temporary copy."""
+    places = {"INPUT": config.input, "OUTPUT": config.output}
+    # A model may be a built-in name or a Hub id, which look like relative paths.
+    if config.model.startswith(".") or Path(config.model).is_dir():
+        places["--model"] = config.model
+    for name, place in places.items():
+        if "://" not in place and not Path(place).is_absolute():
+            raise ClusterProblem(f"{name} {place}: a submitted job needs an absolute path or a URL")
+
+
+def plan_workers(config: ScoreConfig, *, weight_bytes: int) -> Workers:
+    """How many workers of what size, from what was asked for and what the cluster has or can get.
+
+    Raises ClusterProblem if GPUs are asked for that the cluster can never have.
+    """
+    now, possible = ray.cluster_resources(), _possible_resources()
+    num_gpus = config.num_gpus
+    if num_gpus is None:
+        num_gpus = 1.0 if config.device != "cpu" and possible.get("GPU", 0) > 0 else 0.0
+    if num_gpus > 0 and possible.get("GPU", 0) < num_gpus:
+        raise ClusterProblem(
+            f"a worker needs {num_gpus:g} GPU, the cluster has {now.get('GPU', 0):g} and can get"
+            f" {possible.get('GPU', 0):g}; use --num-gpus 0 to score on CPUs"
+        )
+    if config.device == "cuda" and num_gpus == 0:
+        raise ClusterProblem("--device cuda: the cluster has no GPU and can get none")
+    if num_gpus > 0:
+        ceiling = max(1, int(possible["GPU"] / num_gpus))
+        low, high = config.worker_range or (1, ceiling)
+        # CPUs go to decoding; a worker that waits for its GPU needs next to none.
+        decoders = max(1, int(CPU_SHARE_OF_WORKERS * possible.get("CPU", 1)))
+        return Workers(min_size=low, max_size=high, num_gpus=num_gpus, num_cpus=0, max_decoders=decoders)
+    num_cpus = now.get("CPU", 1)
+    fits = int(MEMORY_SHARE_OF_WEIGHTS * now.get("memory", 0) / max(weight_bytes, 1))
+    low, high = config.worker_range or (max(1, min(int(num_cpus), fits)),) * 2
+    share = CPU_SHARE_OF_WORKERS * num_cpus / high
+    # Ray takes fractions below one CPU only.
+    cpus_each = int(share) if share >= 1 else round(share, 3)
+    return Workers(min_size=low, max_size=high, num_gpus=0, num_cpus=cpus_each, max_decoders=0)
+
+
+def resolve_engine(config: ScoreConfig, workers: Workers, *, model: str) -> ScoreConfig:
+    """The configuration with nothing left to the machine it runs on: device, precision and the pinned model."""
+    device: Device = "cuda" if workers.num_gpus else "cpu"
+    dtype = config.dtype
+    if dtype == "auto":
+        dtype = "bfloat16" if device == "cuda" else "float32"
+    return replace(config, model=model, device=device, dtype=dtype)
+
+
+def _possible_resources() -> Mapping[str, float]:
+    """What the cluster has, or its autoscaler may add."""
+    resources = dict(ray.cluster_resources())
+    # The one call that knows the autoscaler's limits (Ray 2.60; Ray Data itself uses it, there is no public one).
+    can_get = ray._private.state.state.get_max_resources_from_cluster_config() or {}
+    for name, amount in can_get.items():
+        resources[name] = max(resources.get(name, 0), amount)
+    return resources

@@ -1,0 +1,126 @@
+"""The Ray Data graph of a scoring run: units of work in, receipts of written parts out.
+
+On CPUs a worker decodes what it scores; pixels stay in its memory. Workers with GPUs are fed by decoders on CPUs.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import ray
+from ray.data import ActorPoolStrategy, TaskPoolStrategy
+
+from artimuse.errors import ArtiMuseError
+from artimuse.pipelines.cluster import Workers
+from artimuse.pipelines.rows import ROWS_PER_PIXEL_BLOCK, RowDecoder, RowScorer, RowWriter, ScoreJob
+
+# Rows decoded before they are scored, in a worker that does both: 19 MB of pixels.
+ROWS_PER_CPU_CHUNK = 32
+# Writing is short; without a cap Ray starts a process per waiting part.
+MAX_WRITERS = 4
+WRITER_CPUS = 0.1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unit:
+    """The rows of one plan shard that become one part."""
+
+    shard: int
+    offsets: npt.NDArray[np.int32]
+    """Positions within the shard."""
+
+    @staticmethod
+    def of(row: dict[str, Any]) -> "Unit":
+        return Unit(row["shard"], np.frombuffer(row["offsets"], dtype=np.int32))
+
+    def as_block(self) -> pa.Table:
+        return pa.table({"shard": [self.shard], "offsets": [self.offsets.tobytes()]})
+
+
+class DecodeActor:
+    """Units in, rows with pixels out."""
+
+    def __init__(self, job: ScoreJob) -> None:
+        self.decode = RowDecoder(job)
+
+    def __call__(self, units: pa.Table) -> Iterator[pa.Table]:
+        for unit in map(Unit.of, units.to_pylist()):
+            yield from self.decode(unit.shard, unit.offsets, ROWS_PER_PIXEL_BLOCK)
+
+
+class ScoreActor:
+    """Rows with pixels in, score-table rows out."""
+
+    def __init__(self, job: ScoreJob) -> None:
+        self.score = RowScorer(job, _this_node())
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        return self.score(rows)
+
+
+class DecodeAndScoreActor:
+    """Units in, score-table rows out."""
+
+    def __init__(self, job: ScoreJob) -> None:
+        self.decode = RowDecoder(job)
+        self.score = RowScorer(job, _this_node())
+
+    def __call__(self, units: pa.Table) -> Iterator[pa.Table]:
+        for unit in map(Unit.of, units.to_pylist()):
+            chunks = self.decode(unit.shard, unit.offsets, ROWS_PER_CPU_CHUNK)
+            yield pa.concat_tables([self.score(rows) for rows in chunks])
+
+
+def write_rows(rows: pa.Table, job: ScoreJob) -> pa.Table:
+    """Score-table rows in, receipts out."""
+    return RowWriter(job)(rows)
+
+
+def receipts(job: ScoreJob, units: Iterable[Unit], workers: Workers, *, rows_per_part: int) -> Iterator[dict[str, Any]]:
+    """Runs the units and yields a receipt for every part as it is written.
+
+    Raises the ArtiMuseError of the worker that failed, if that is why the run ended.
+    """
+    data: ray.data.Dataset = ray.data.from_arrow([unit.as_block() for unit in units])
+    options: dict[str, Any] = {"batch_format": "pyarrow", "fn_constructor_args": (job,)}
+    sized: dict[str, Any] = {"compute": workers.pool, "num_cpus": workers.num_cpus, "num_gpus": workers.num_gpus}
+    write_batch: int | None = None
+    if workers.num_gpus:
+        decoders = ActorPoolStrategy(min_size=1, max_size=workers.max_decoders, max_tasks_in_flight_per_actor=2)
+        data = data.map_batches(DecodeActor, batch_size=1, compute=decoders, num_cpus=1, **options)
+        data = data.map_batches(ScoreActor, batch_size=ROWS_PER_PIXEL_BLOCK, **sized, **options)
+        write_batch = rows_per_part
+    else:
+        data = data.map_batches(DecodeAndScoreActor, batch_size=1, **sized, **options)
+    data = data.map_batches(
+        partial(write_rows, job=job),
+        batch_size=write_batch,
+        batch_format="pyarrow",
+        compute=TaskPoolStrategy(size=MAX_WRITERS),
+        num_cpus=WRITER_CPUS,
+    )
+    try:
+        for receipt in data.iter_rows():
+            yield {**receipt, "workers": json.loads(receipt["workers"])}
+    except Exception as error:  # process boundary: Ray wraps what a worker raised
+        cause = _cause(error)
+        if cause is None:
+            raise
+        raise cause from error
+
+
+def _this_node() -> str:
+    node_ip: str = ray.util.get_node_ip_address()
+    return f"{node_ip}/{ray.get_runtime_context().get_node_id()[:8]}"
+
+
+def _cause(error: BaseException | None) -> ArtiMuseError | None:
+    """The exception of ours inside those of Ray."""
+    while error is not None and not isinstance(error, ArtiMuseError):
+        error = getattr(error, "cause", None) or error.__cause__
+    return error

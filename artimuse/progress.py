@@ -1,0 +1,83 @@
+"""What a person sees while a run goes on: a bar on a terminal, otherwise a log line every 30 seconds."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+logger = logging.getLogger(__name__)
+
+LOG_INTERVAL_S = 30.0
+
+
+class RunProgress:
+    """Rows done and failed, rate and ETA of one run. Rows that an earlier run did count as done, not in the rate."""
+
+    def __init__(self, console: Console) -> None:
+        self.phase_s: dict[str, float] = {}
+        """Wall-clock seconds spent in each phase, in the order they came."""
+        self.done = self.failed = self.total = 0
+        self._bar = (
+            Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[detail]}"),
+                TimeElapsedColumn(),
+                console=console,
+                transient=True,
+            )
+            if console.is_terminal
+            else None
+        )
+        self._task = self._bar.add_task("", total=None, detail="") if self._bar else None
+        self._logged_at = time.monotonic()
+        self._counting_since: float | None = None
+        self._new = 0
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Shows and times one phase of the run."""
+        start = time.monotonic()
+        if self._bar and self._task is not None:
+            self._bar.start()
+            self._bar.update(self._task, description=name)
+        else:
+            logger.info("%s", name)
+        try:
+            yield
+        finally:
+            self.phase_s[name] = self.phase_s.get(name, 0.0) + time.monotonic() - start
+            if self._bar:
+                self._bar.stop()
+
+    def expect(self, *, total: int, done: int) -> None:
+        """Starts counting: `done` of `total` rows are there already."""
+        self.total, self.done = total, done
+        self._counting_since = time.monotonic()
+        self._show()
+
+    def advance(self, *, rows: int, failed: int) -> None:
+        self.done += rows
+        self.failed += failed
+        self._new += rows
+        self._show()
+
+    @property
+    def rate(self) -> float:
+        """Rows per second of this run, since counting began."""
+        elapsed = time.monotonic() - self._counting_since if self._counting_since else 0.0
+        return self._new / elapsed if elapsed > 0 else 0.0
+
+    def _show(self) -> None:
+        eta = f"{(self.total - self.done) / self.rate:,.0f} s left" if self.rate else "waiting for the first rows"
+        detail = f"{self.failed} failed, {self.rate:.1f} images/s, {eta}"
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, completed=self.done, total=self.total, detail=detail)
+        elif time.monotonic() - self._logged_at >= LOG_INTERVAL_S:
+            self._logged_at = time.monotonic()
+            logger.info("%d of %d done, %s", self.done, self.total, detail)

@@ -1,0 +1,104 @@
+"""Scorer = engine + strategy: the same object in a notebook and in a Ray actor."""
+
+# B images, H and W pixels, C = 3 channels, K candidate tokens
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from artimuse.configs import DEFAULT_MODEL, DecodeLimits, Device, DType, EngineConfig, StrategyName
+from artimuse.engines import open_engine
+from artimuse.errors import RowError, UnreadableImage
+from artimuse.images import decode, resize
+from artimuse.interfaces import Engine, FloatArray, PixelArray, ScoreDistribution, ScoreStrategy
+from artimuse.scoring import STRATEGIES
+
+ImageLike = str | Path | bytes | Image.Image
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Score:
+    """The score of one image, with the distribution it is the mean of."""
+
+    score: float
+    """Points, 0..100, higher is better."""
+    std: float
+    """Points."""
+    entropy: float
+    """Nats."""
+    values_K: FloatArray
+    """The scores the candidate tokens stand for."""
+    probs_K: FloatArray | None
+    """Their probabilities; None for strategies that read the score as text."""
+
+
+class Scorer:
+    """Scores decoded pixels (`score_pixels`, what actors call) or anything that is an image (`score`)."""
+
+    def __init__(self, engine: Engine, strategy: ScoreStrategy) -> None:
+        """Raises BadCheckpoint if the strategy's tokens are not in the engine's vocabulary."""
+        if "logits" not in engine.capabilities:
+            raise ValueError(f"{type(engine).__name__} gives no logits; strategy {strategy.name} needs them")
+        if engine.tokenizer is not None:
+            strategy.check(engine.tokenizer)
+        self.engine = engine
+        self.strategy = strategy
+
+    def score_pixels(self, pixels_BHWC: PixelArray) -> ScoreDistribution:
+        """Scores uint8 RGB images as `images.decode` makes them."""
+        with self.engine.open(pixels_BHWC) as images:
+            logits_BK = images.logits(self.strategy.question, self.strategy.candidates)
+        return self.strategy.distribution(logits_BK)
+
+    def score(self, images: Sequence[ImageLike]) -> list[Score]:
+        """Scores paths, encoded bytes or PIL images, in the order given.
+
+        Raises UnreadableImage naming the first image that cannot be decoded.
+        """
+        if isinstance(images, ImageLike):
+            raise TypeError("score() takes a list of images; for a single one: score([image])[0]")
+        if not images:
+            return []
+        scores = self.score_pixels(np.stack([_pixels(image) for image in images]))
+        return [
+            Score(
+                score=float(scores.mean_B[i]),
+                std=float(scores.std_B[i]),
+                entropy=float(scores.entropy_B[i]),
+                values_K=self.strategy.values_K,
+                probs_K=None if scores.probs_BK is None else scores.probs_BK[i],
+            )
+            for i in range(len(images))
+        ]
+
+
+def load(
+    model: str = DEFAULT_MODEL,
+    *,
+    strategy: StrategyName = "ordered_100",
+    device: Device = "auto",
+    dtype: DType = "auto",
+    batch_size: int | None = None,
+) -> Scorer:
+    """Loads a checkpoint for use in this process, without Ray.
+
+    `model` is `nano`, a directory, an fsspec URL, or a Hugging Face id with an optional @revision.
+    Raises BadCheckpoint if it cannot be found or loaded.
+    """
+    config = EngineConfig(model=model, device=device, dtype=dtype, batch_size=batch_size)
+    return Scorer(open_engine(config), STRATEGIES[strategy])
+
+
+def _pixels(image: ImageLike) -> PixelArray:
+    if isinstance(image, Image.Image):
+        return resize(image.convert("RGB"))
+    if isinstance(image, bytes):
+        data, name = image, f"{len(image)} bytes"
+    else:
+        data, name = Path(image).read_bytes(), str(image)
+    decoded = decode(data, DecodeLimits())
+    if isinstance(decoded, RowError):
+        raise UnreadableImage(f"{name}: {decoded.message} ({decoded.code})")
+    return decoded.pixels_HWC

@@ -1,0 +1,86 @@
+"""A manifest as a collection: a table with a column `uri`, perhaps `image_id`, and columns to carry along."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artimuse.errors import BadInput
+from artimuse.schema import IMAGE_ID, URI, carried_name
+from artimuse.sources.suffixes import suffix_of
+from artimuse.sources.tables import TABLES
+from artimuse.sources.uris import absolute_uris, check_uris
+
+logger = logging.getLogger(__name__)
+
+
+class ManifestSource:
+    """Relative URIs are below the manifest's own directory. Without `image_id` the URI as written is the id."""
+
+    skipped: Mapping[str, int] = MappingProxyType({})
+
+    def __init__(self, place: str) -> None:
+        """`place` is an absolute path or an fsspec URL."""
+        self.place = place
+        self._table = TABLES[suffix_of(place)](place)
+        columns = self._table.schema
+        self._check_columns(columns)
+        self._carried_names = [name for name in columns.names if name not in ("uri", "image_id")]
+        self.carried = pa.schema([columns.field(name).with_name(carried_name(name)) for name in self._carried_names])
+        self._id_column = "image_id" if "image_id" in columns.names else "uri"
+        self._schema = pa.schema([IMAGE_ID, URI, *self.carried])
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        self._report_renamed()
+        num_rows = 0
+        for batch in self._table.batches():
+            yield self._rows(batch, num_rows)
+            num_rows += batch.num_rows
+        if not num_rows:
+            raise BadInput(f"{self.place}: no rows in this manifest")
+
+    def _check_columns(self, columns: pa.Schema) -> None:
+        found = ", ".join(columns.names) or "none"
+        if "uri" not in columns.names:
+            raise BadInput(f"{self.place}: no column `uri` with the path or URL of each image; columns found: {found}")
+        stored = [carried_name(name) if name not in ("uri", "image_id") else name for name in columns.names]
+        if repeated := sorted({name for name in stored if stored.count(name) > 1}):
+            raise BadInput(
+                f"{self.place}: more than one column would be stored as {', '.join(repeated)}; columns found: {found}"
+            )
+        for field in columns:
+            is_number = field.name == "image_id" and pa.types.is_integer(field.type)
+            if field.name in ("uri", "image_id") and not is_number and not _is_text(field.type):
+                raise BadInput(f"{self.place}: column `{field.name}` is {field.type}; expected string")
+
+    def _report_renamed(self) -> None:
+        renamed = [
+            f"{name}={stored}" for name, stored in zip(self._carried_names, self.carried.names) if name != stored
+        ]
+        if renamed:
+            logger.warning("manifest_columns_renamed %s", " ".join(renamed))
+
+    def _rows(self, batch: pa.RecordBatch, first_row: int) -> pa.RecordBatch:
+        written = {name: batch.column(name).cast(pa.string()) for name in {"uri", self._id_column}}
+        for name, texts in written.items():
+            self._refuse_missing(name, texts, first_row)
+        uris = absolute_uris(self.place, written["uri"])
+        check_uris(self.place, uris, first_row=first_row)
+        carried = [batch.column(name) for name in self._carried_names]
+        return pa.RecordBatch.from_arrays([written[self._id_column], uris, *carried], schema=self._schema)
+
+    def _refuse_missing(self, name: str, texts: pa.Array, first_row: int) -> None:
+        is_missing = pc.equal(pc.fill_null(texts, ""), "")
+        row = pc.index(is_missing, True).as_py()
+        if row >= 0:
+            raise BadInput(f"{self.place}: no {name} in row {first_row + row} (rows count from 0)")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Dictionaries of strings too; a column that is null throughout is reported by its first row."""
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
+    return any(is_kind(kind) for is_kind in kinds)

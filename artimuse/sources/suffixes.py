@@ -1,0 +1,18 @@
+"""Which files are images by their names: the suffixes Pillow registers for the formats asked for."""
+
+from collections.abc import Collection
+from pathlib import PurePosixPath
+
+from PIL import Image
+
+
+def image_suffixes(formats: Collection[str]) -> frozenset[str]:
+    """Lower case, dot included. Formats are named as Pillow names them."""
+    # MPO, the stereo format of some cameras, is read by Pillow's JPEG reader.
+    names = {*formats, "MPO"} if "JPEG" in formats else set(formats)
+    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in names)
+
+
+def suffix_of(name: str) -> str:
+    """Lower case, dot included; empty if there is none."""
+    return PurePosixPath(name).suffix.lower()

@@ -1,0 +1,154 @@
+import hashlib
+import io
+import json
+import struct
+import zlib
+from pathlib import Path
+
+import imagehash
+import numpy as np
+import pytest
+from PIL import Image
+
+from artimuse.configs import DecodeLimits
+from artimuse.errors import RowError
+from artimuse.images import DecodedImage, decode, phash
+
+LIMITS = DecodeLimits()
+
+
+def encoded(image: Image.Image, file_format: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def noise(width: int = 64, height: int = 48) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that declares a size and holds no pixels."""
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), (b"IDAT", b""), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+
+
+def code_of(data: bytes, limits: DecodeLimits = LIMITS) -> str:
+    result = decode(data, limits)
+    assert isinstance(result, RowError)
+    return result.code
+
+
+def pixels_of(data: bytes) -> np.ndarray:
+    result = decode(data, LIMITS)
+    assert isinstance(result, DecodedImage), result
+    return result.pixels_HWC
+
+
+def test_pixels_equal_the_official_code_bit_by_bit(test_data: Path):
+    images = test_data / "fixtures/official/images"
+    expected = json.loads((test_data / "fixtures/official/tiny/expected.json").read_text())["images"]
+    assert len(expected) == 17
+    for name, facts in expected.items():
+        pixels = pixels_of((images / name).read_bytes())
+        assert hashlib.sha256(pixels.tobytes()).hexdigest() == facts["resized_u8_sha256"], name
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "1", "P", "LA", "RGBA", "CMYK", "I;16"])
+def test_every_mode_becomes_448_pixels_square_rgb(mode):
+    image = noise().convert("L" if mode == "I;16" else mode)
+    image = image.convert("I;16") if mode == "I;16" else image
+    data = encoded(image, "TIFF" if mode == "CMYK" else "PNG")
+    result = decode(data, LIMITS)
+    assert isinstance(result, DecodedImage)
+    assert result.pixels_HWC.shape == (448, 448, 3)
+    assert (result.width, result.height) == (64, 48)
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000"])
+def test_every_default_format_is_decoded_and_named(file_format):
+    result = decode(encoded(noise(), file_format), LIMITS)
+    assert isinstance(result, DecodedImage)
+    assert result.format == file_format
+
+
+def test_alpha_is_dropped_not_composited():
+    image = Image.new("RGBA", (8, 8), (200, 100, 50, 0))
+    assert (pixels_of(encoded(image)) == (200, 100, 50)).all()
+
+
+def test_exif_orientation_is_not_applied():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = noise()
+    rotated, plain = encoded(image, "JPEG", exif=exif), encoded(image, "JPEG")
+    assert (pixels_of(rotated) == pixels_of(plain)).all()
+
+
+def test_sixteen_bit_gray_clips_at_255():
+    image = Image.fromarray(np.full((8, 8), 40_000, np.uint16))
+    assert (pixels_of(encoded(image)) == 255).all()
+
+
+def test_the_first_frame_of_an_animation_is_taken():
+    red, blue = (Image.new("RGB", (8, 8), colour) for colour in ("red", "blue"))
+    data = encoded(red, "GIF", save_all=True, append_images=[blue])
+    assert (pixels_of(data) == (255, 0, 0)).all()
+
+
+def test_an_empty_file_is_corrupt():
+    assert code_of(b"") == "corrupt"
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "GIF", "BMP", "TIFF"])
+def test_a_file_cut_in_half_is_truncated_and_not_padded(file_format):
+    data = encoded(noise(320, 240), file_format)
+    assert code_of(data[: len(data) // 2]) in {"truncated", "corrupt"}
+
+
+def test_a_truncated_jpeg_is_called_truncated():
+    data = encoded(noise(320, 240), "JPEG")
+    assert code_of(data[: len(data) // 2]) == "truncated"
+
+
+def test_text_is_an_unsupported_format():
+    assert code_of(b"this is not an image, whatever its name says") == "unsupported_format"
+
+
+def test_a_known_start_without_a_header_is_corrupt():
+    assert code_of(b"\x89PNG\r\n\x1a\n") == "corrupt"
+
+
+def test_a_format_that_was_not_asked_for_is_unsupported_and_named():
+    result = decode(encoded(noise(), "TIFF"), DecodeLimits(formats=("PNG", "JPEG")))
+    assert isinstance(result, RowError)
+    assert result.code == "unsupported_format"
+    assert "TIFF" in result.message
+
+
+def test_a_header_of_100000_by_100000_is_refused_before_pixels_are_decoded():
+    assert code_of(png_header(100_000, 100_000)) == "too_many_pixels"
+
+
+def test_the_pixel_limit_is_the_one_configured():
+    assert code_of(encoded(noise(64, 48)), DecodeLimits(max_pixels=64 * 48 - 1)) == "too_many_pixels"
+    assert isinstance(decode(encoded(noise(64, 48)), DecodeLimits(max_pixels=64 * 48)), DecodedImage)
+
+
+def test_more_bytes_than_the_limit_are_too_large():
+    assert code_of(encoded(noise()), DecodeLimits(max_bytes=100)) == "too_large"
+
+
+@pytest.mark.parametrize("formats", [(), ("JPG",), ("PNG", "NOPE")])
+def test_unknown_formats_are_refused_with_those_pillow_reads(formats):
+    with pytest.raises(ValueError, match="JPEG2000"):
+        DecodeLimits(formats=formats)
+
+
+def test_phash_equals_the_imagehash_library():
+    for seed in range(20):
+        small = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+        pixels = np.asarray(Image.fromarray(small).resize((448, 448), Image.Resampling.BICUBIC))
+        assert phash(pixels) == int(str(imagehash.phash(Image.fromarray(pixels))), 16)
