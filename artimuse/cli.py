@@ -14,6 +14,9 @@ from rich.logging import RichHandler
 from artimuse import __version__
 from artimuse.errors import ArtiMuseError, Interrupted
 
+# Columns of tables and messages in a log file.
+LOG_WIDTH = 120
+
 # verb -> (configuration class, function), as "module:name" so that --help loads neither torch nor ray.
 VERBS: dict[str, tuple[str, str]] = {
     "score": ("artimuse.configs:ScoreConfig", "artimuse.pipelines.score:run"),
@@ -35,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(__version__)  # noqa: T201
         return 0
     console = Console(stderr=True)
+    if not console.is_terminal:
+        console = Console(stderr=True, width=LOG_WIDTH)
     if verb not in VERBS:
         console.print(f"artimuse: unknown command {verb!r}; one of {', '.join(VERBS)}", markup=False)
         return 2
@@ -79,11 +84,15 @@ def _resolve(name: str) -> Any:
 
 
 def _configure_logging(console: Console, *, debug: bool) -> None:
-    handler = RichHandler(console=console, show_path=False, show_level=debug)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", datefmt="[%X]", handlers=[handler])
+    """On a terminal through rich, so that log lines and the progress bar do not overwrite each other."""
+    handler = RichHandler(console=console, show_path=False, show_level=debug) if console.is_terminal else None
+    logging.basicConfig(
+        level=logging.WARNING,
+        format="%(message)s" if handler else "%(asctime)s %(message)s",
+        datefmt="%H:%M:%S",
+        handlers=[handler or logging.StreamHandler()],
+    )
     logging.getLogger("artimuse").setLevel(logging.DEBUG if debug else logging.INFO)
-    if not debug:
-        logging.getLogger("ray").setLevel(logging.ERROR)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """`artimuse demo`: the main job on the built-in model, with pictures made on the spot."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -17,19 +19,41 @@ NUM_PICTURES = 48
 PICTURE_SIZE_PX = (640, 480)
 
 
-def run(config: DemoConfig, console: Console) -> ScoreReport:
+@dataclass(frozen=True, slots=True)
+class DemoReport:
+    """The report of the run, and what its table is for."""
+
+    score: ScoreReport
+    parts: Path
+
+    @property
+    def exit_status(self) -> int:
+        return self.score.exit_status
+
+    def as_dict(self) -> dict[str, Any]:
+        return self.score.as_dict()
+
+    def print(self, console: Console) -> None:
+        self.score.print(console)
+        query = (
+            f"SELECT image_id, round(score, 2), round(score_std, 2) FROM '{self.parts}/*.parquet'"
+            " WHERE status = 'ok' ORDER BY score DESC LIMIT 5"
+        )
+        console.print(f"\nThe five highest scores, by {query}", highlight=False, markup=False, soft_wrap=True)
+        for image_id, points, std in duckdb.execute(query).fetchall():
+            console.print(f"  {points:6.2f} ± {std:5.2f}  {image_id}", highlight=False, markup=False)
+
+
+def run(config: DemoConfig, console: Console) -> DemoReport:
     """Raises what `artimuse score` raises."""
     output = Path(config.output)
     images = config.images
     if images is None:
         images = str(output / "images")
         make_pictures(Path(images))
-    report = score(
-        ScoreConfig(input=images, output=str(output / "table"), model="nano", json=config.json, debug=config.debug),
-        console,
-    )
-    _show_filtering(output / "table" / PARTS, console)
-    return report
+    table = output / "table"
+    asked = ScoreConfig(input=images, output=str(table), model="nano", json=config.json, debug=config.debug)
+    return DemoReport(score(asked, console), table / PARTS)
 
 
 def make_pictures(folder: Path) -> None:
@@ -56,13 +80,3 @@ def draw_picture(seed: int) -> PixelArray:
         shape = draw.ellipse if random.random() < 0.5 else draw.rectangle
         shape((x - radius, y - radius, x + radius, y + radius), fill=colour)
     return np.asarray(picture.filter(ImageFilter.GaussianBlur(float(random.uniform(0, 6)))))
-
-
-def _show_filtering(parts: Path, console: Console) -> None:
-    """Prints a query on the table and its answer: filtering is what the table is for."""
-    query = f"SELECT image_id, round(score, 2) AS score, round(score_std, 2) AS std FROM '{parts}/*.parquet'"
-    query += " WHERE status = 'ok' ORDER BY score DESC LIMIT 5"
-    console.print(f"\n[bold]The five highest scores[/bold], by {query}", highlight=False)
-    for image_id, points, std in duckdb.execute(query).fetchall():
-        console.print(f"  {points:6.2f} ± {std:5.2f}  {image_id}", highlight=False)
-    console.print()

@@ -36,7 +36,7 @@ class RunProgress:
         )
         self._task = self._bar.add_task("", total=None, detail="") if self._bar else None
         self._logged_at = time.monotonic()
-        self._counting_since: float | None = None
+        self._working_since: float | None = None
         self._new = 0
 
     @contextmanager
@@ -55,26 +55,37 @@ class RunProgress:
             if self._bar:
                 self._bar.stop()
 
+    def split_phase(self, name: str, earlier: str, *, last_s: float) -> None:
+        """Calls all but the last seconds of a phase by another name: workers load while the graph already runs."""
+        phases = self.phase_s
+        whole = phases.pop(name)
+        phases[earlier], phases[name] = max(0.0, whole - last_s), min(whole, last_s)
+
     def expect(self, *, total: int, done: int) -> None:
-        """Starts counting: `done` of `total` rows are there already."""
+        """`done` of `total` rows are there already."""
         self.total, self.done = total, done
-        self._counting_since = time.monotonic()
         self._show()
 
-    def advance(self, *, rows: int, failed: int) -> None:
+    def advance(self, *, rows: int, failed: int, began_at: float) -> None:
+        """Counts rows whose work began at this time (seconds since the epoch, by the worker's clock)."""
         self.done += rows
         self.failed += failed
         self._new += rows
+        self._working_since = min(began_at, self._working_since or began_at)
         self._show()
 
     @property
+    def working_s(self) -> float:
+        """Seconds since the first worker began; 0 before that."""
+        return max(0.0, time.time() - self._working_since) if self._working_since else 0.0
+
+    @property
     def rate(self) -> float:
-        """Rows per second of this run, since counting began."""
-        elapsed = time.monotonic() - self._counting_since if self._counting_since else 0.0
-        return self._new / elapsed if elapsed > 0 else 0.0
+        """Rows per second, from the first worker's begin until now."""
+        return self._new / self.working_s if self.working_s else 0.0
 
     def _show(self) -> None:
-        eta = f"{(self.total - self.done) / self.rate:,.0f} s left" if self.rate else "waiting for the first rows"
+        eta = f"{(self.total - self.done) / self.rate:,.0f} s left" if self.rate else "workers are starting"
         detail = f"{self.failed} failed, {self.rate:.1f} images/s, {eta}"
         if self._bar and self._task is not None:
             self._bar.update(self._task, completed=self.done, total=self.total, detail=detail)

@@ -92,7 +92,7 @@ class Folder:
                 found = _local_names(path) if self.is_local else self._remote_names(path)
             except FileNotFoundError:
                 return []
-        return sorted(name for name in found if name and not name.endswith(_UNFINISHED_SUFFIX))
+        return sorted(name for name in found if not name.endswith(_UNFINISHED_SUFFIX))
 
     def remove(self, name: str) -> None:
         """Does nothing if there is no such file."""
@@ -103,14 +103,9 @@ class Folder:
         return f"{self.root}/{name}" if name else self.root
 
     def _remote_names(self, path: str) -> list[str]:
-        entries = self.filesystem.ls(path, detail=True)
+        files = [entry["name"] for entry in self.filesystem.ls(path, detail=True) if entry["type"] == "file"]
         # Some tools mark a folder with an empty object of the folder's own name.
-        is_marker = {path, f"{path}/"}.__contains__
-        return [
-            PurePosixPath(entry["name"]).name
-            for entry in entries
-            if entry["type"] == "file" and not is_marker(entry["name"])
-        ]
+        return [PurePosixPath(file).name for file in files if file.rstrip("/") != path]
 
     @contextmanager
     def _explained(self, name: str, deed: str) -> Iterator[None]:

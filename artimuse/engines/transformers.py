@@ -57,7 +57,7 @@ class TransformersEngine:
 
         uint8 crosses to the device at a quarter of float32's size; it is normalised there, in float32.
         """
-        pixels = torch.from_numpy(np.ascontiguousarray(pixels_BHWC)).to(self.device)
+        pixels = torch.tensor(pixels_BHWC, device=self.device)  # copies: arrays from Ray are read-only
         mean, std = (torch.tensor(values, device=self.device) for values in (PIXEL_MEAN, PIXEL_STD))
         normalized = ((pixels.float() / 255 - mean) / std).permute(0, 3, 1, 2).to(self.dtype)
         output = self.network.model.get_image_features(

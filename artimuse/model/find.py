@@ -46,7 +46,7 @@ def find_checkpoint(model: str) -> Checkpoint:
 
         return Checkpoint(local_copy(model, CHECKPOINT_FILES), model)
     directory = Path(model).expanduser().absolute()
-    if directory.is_dir():
+    if model and directory.is_dir():
         return Checkpoint(directory, str(directory))
     match = _HUB_ID.fullmatch(model)
     if not match:

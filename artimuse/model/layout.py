@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from transformers import InternVLConfig
 
@@ -44,11 +45,8 @@ def build_config(config: ConfigFile, text: Mapping[str, object], vision: Mapping
 
     Raises BadCheckpoint if they do not fit, or are for another image size than `images.IMAGE_SIZE_PX`.
     """
-    stored_size = vision.get("image_size")
-    if stored_size not in (IMAGE_SIZE_PX, [IMAGE_SIZE_PX, IMAGE_SIZE_PX]):
-        raise BadCheckpoint(f"{config.path}: vision_config.image_size is {stored_size!r}, supported: {IMAGE_SIZE_PX}")
     try:
-        return InternVLConfig(
+        network = InternVLConfig(
             text_config={**text, "model_type": "qwen2"},
             vision_config={**vision, "model_type": "internvl_vision"},
             downsample_ratio=config.get("downsample_ratio", 0.5),
@@ -59,3 +57,9 @@ def build_config(config: ConfigFile, text: Mapping[str, object], vision: Mapping
     # A value of the wrong type: transformers raises exceptions of several libraries' own trees.
     except Exception as error:
         raise BadCheckpoint(f"{config.path}: {' '.join(str(error).split())}") from error
+    built: Any = network.vision_config  # typed there as if it could still be a dictionary
+    if tuple(built.image_size) != (IMAGE_SIZE_PX, IMAGE_SIZE_PX):
+        raise BadCheckpoint(
+            f"{config.path}: vision_config.image_size is {built.image_size}, supported: {IMAGE_SIZE_PX}"
+        )
+    return network

@@ -1,12 +1,9 @@
-"""From a checkpoint on disk to a network on its device, file by file, without a second copy of the weights."""
+"""From a checkpoint on disk to a network on its device, one tensor at a time: no second copy of the weights."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import safe_open
@@ -14,6 +11,7 @@ from torch import nn
 from transformers import InternVLConfig, InternVLForConditionalGeneration, Qwen2Tokenizer
 
 from artimuse.errors import BadCheckpoint
+from artimuse.interfaces import Tokenizer
 from artimuse.model.config_file import ConfigFile
 from artimuse.model.find import Checkpoint
 from artimuse.model.layout import Layout, Source, Sources
@@ -75,7 +73,7 @@ def _load_tokenizer(directory: Path, vocab_size: int) -> Qwen2Tokenizer:
     # A damaged file: the tokenizers library raises bare Exceptions.
     except Exception as error:
         raise BadCheckpoint(f"{directory}: the tokenizer cannot be read ({error})") from error
-    check_tokenizer(tokenizer, directory)
+    check_tokenizer(cast(Tokenizer, tokenizer), directory)
     if len(tokenizer) > vocab_size:
         path = directory / "config.json"
         raise BadCheckpoint(f"{path}: vocab_size is {vocab_size}, but the tokenizer has {len(tokenizer)} tokens")
@@ -97,9 +95,10 @@ def _load_model(
     if is_tied:
         del sources[_HEAD]
     _check(directory, sources, stored, shapes)
-    for name, weight in _weights(sources, stored):
+    for name, source in sources.items():
         # A true copy: the weight must keep neither its file alive, nor the whole of a fused tensor.
-        _assign(model, name, weight.to(device, dtype, copy=True, memory_format=torch.contiguous_format))
+        weight = _weight(source, stored).to(device, dtype, copy=True, memory_format=torch.contiguous_format)
+        _assign(model, name, weight)
     if is_tied:
         model.lm_head.weight = model.get_input_embeddings().weight
     _remake_computed_buffers(model, device)
@@ -146,25 +145,20 @@ def _expected_shapes(
         yield from ((key_a, (rank, shape[1])), (key_b, (shape[0], rank)))
 
 
-def _weights(sources: Sources, stored: Mapping[str, StoredTensor]) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every native weight by its name, in the order of the files.
+def _weight(source: Source, stored: Mapping[str, StoredTensor]) -> torch.Tensor:
+    """One native weight as stored, or in float32 if a LoRA was merged into it."""
+    weight = _read(source.key, stored)
+    if source.lora:
+        matrix_a, matrix_b = (_read(key, stored).float() for key in source.lora)
+        weight = weight.to(torch.float32, copy=True).addmm_(matrix_b, matrix_a, alpha=LORA_SCALE)
+    return weight if source.part is None else weight.chunk(3)[source.part]
 
-    A file is closed before the next is begun: while it is open, what was read of it stays in memory.
-    """
-    by_path: dict[Path, Sources] = defaultdict(dict)
-    for name, source in sources.items():
-        by_path[stored[source.key].path][name] = source
-    for in_file in by_path.values():
-        with ExitStack() as stack:
-            # The two matrices of a LoRA may lie in other files than the weight they belong to.
-            open_file = cache(lambda path, stack=stack: stack.enter_context(safe_open(path, framework="pt")))
-            for name, source in in_file.items():
-                keys = (source.key, *(source.lora or ()))
-                weight, *lora = (open_file(stored[key].path).get_tensor(key) for key in keys)
-                if lora:
-                    matrix_a, matrix_b = lora
-                    weight = torch.addmm(weight.float(), matrix_b.float(), matrix_a.float(), alpha=LORA_SCALE)
-                yield name, weight if source.part is None else weight.chunk(3)[source.part]
+
+def _read(key: str, stored: Mapping[str, StoredTensor]) -> torch.Tensor:
+    # Opened for every tensor anew, which costs a millisecond: what is read of an open file stays in memory with it.
+    with safe_open(stored[key].path, framework="pt") as file:
+        tensor: torch.Tensor = file.get_tensor(key)
+    return tensor
 
 
 def _assign(model: nn.Module, name: str, weight: torch.Tensor) -> None:

@@ -1,7 +1,9 @@
 """The Ray cluster a run goes to: connecting, and how many workers of what size it gets."""
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,17 +41,39 @@ class Workers:
 
 def connect(*, debug: bool) -> None:
     """Connects to the cluster of this job or machine; starts a local one if there is none."""
+    if not debug:
+        _silence_ray()
     if not ray.is_initialized():
-        quiet: dict[str, Any] = {"log_to_driver": debug, "logging_level": "info" if debug else "error"}
-        try:
-            ray.init(address="auto", **quiet)
-        except ConnectionError:
-            ray.init(address="local", include_dashboard=False, **quiet)
+        options: dict[str, Any] = {"log_to_driver": debug, "logging_level": "info" if debug else "error"}
+        with nullcontext() if debug else _hidden_stderr():
+            try:
+                ray.init(address="auto", **options)
+            except ConnectionError:
+                ray.init(address="local", include_dashboard=False, **options)
     context = DataContext.get_current()
-    context.enable_progress_bars = debug
-    context.print_on_execution_start = debug
+    context.enable_progress_bars = context.print_on_execution_start = debug
     # A cluster may need longer than Ray's half hour to get its GPUs; the person watching decides when to give up.
     context.execution_no_progress_timeout_s = -1
+
+
+def _silence_ray() -> None:
+    """Leaves what Ray has to say to its log files: its lines would bury ours."""
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def _hidden_stderr() -> Iterator[None]:
+    """Ray's C++ part announces its log level on standard error, past every Python setting (Ray 2.60)."""
+    saved = os.dup(2)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
 def is_submitted_job() -> bool:

@@ -4,10 +4,11 @@ On CPUs a worker decodes what it scores; pixels stay in its memory. Workers with
 """
 
 import json
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ from ray.data import ActorPoolStrategy, TaskPoolStrategy
 from artimuse.errors import ArtiMuseError
 from artimuse.pipelines.cluster import Workers
 from artimuse.pipelines.rows import ROWS_PER_PIXEL_BLOCK, RowDecoder, RowScorer, RowWriter, ScoreJob
+
+logger = logging.getLogger(__name__)
 
 # Rows decoded before they are scored, in a worker that does both: 19 MB of pixels.
 ROWS_PER_CPU_CHUNK = 32
@@ -46,7 +49,7 @@ class DecodeActor:
     """Units in, rows with pixels out."""
 
     def __init__(self, job: ScoreJob) -> None:
-        self.decode = RowDecoder(job)
+        self.decode = _made(lambda: RowDecoder(job))
 
     def __call__(self, units: pa.Table) -> Iterator[pa.Table]:
         for unit in map(Unit.of, units.to_pylist()):
@@ -57,7 +60,7 @@ class ScoreActor:
     """Rows with pixels in, score-table rows out."""
 
     def __init__(self, job: ScoreJob) -> None:
-        self.score = RowScorer(job, _this_node())
+        self.score = _made(lambda: RowScorer(job, _this_node()))
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         return self.score(rows)
@@ -67,8 +70,8 @@ class DecodeAndScoreActor:
     """Units in, score-table rows out."""
 
     def __init__(self, job: ScoreJob) -> None:
-        self.decode = RowDecoder(job)
-        self.score = RowScorer(job, _this_node())
+        self.decode = _made(lambda: RowDecoder(job))
+        self.score = _made(lambda: RowScorer(job, _this_node()))
 
     def __call__(self, units: pa.Table) -> Iterator[pa.Table]:
         for unit in map(Unit.of, units.to_pylist()):
@@ -86,7 +89,8 @@ def receipts(job: ScoreJob, units: Iterable[Unit], workers: Workers, *, rows_per
 
     Raises the ArtiMuseError of the worker that failed, if that is why the run ended.
     """
-    data: ray.data.Dataset = ray.data.from_arrow([unit.as_block() for unit in units])
+    blocks = [unit.as_block() for unit in units]
+    data: ray.data.Dataset = ray.data.from_arrow(blocks)
     options: dict[str, Any] = {"batch_format": "pyarrow", "fn_constructor_args": (job,)}
     sized: dict[str, Any] = {"compute": workers.pool, "num_cpus": workers.num_cpus, "num_gpus": workers.num_gpus}
     write_batch: int | None = None
@@ -101,17 +105,37 @@ def receipts(job: ScoreJob, units: Iterable[Unit], workers: Workers, *, rows_per
         partial(write_rows, job=job),
         batch_size=write_batch,
         batch_format="pyarrow",
-        compute=TaskPoolStrategy(size=MAX_WRITERS),
+        compute=TaskPoolStrategy(size=min(MAX_WRITERS, len(blocks))),
         num_cpus=WRITER_CPUS,
     )
+    problem: ArtiMuseError | None = None
     try:
         for receipt in data.iter_rows():
             yield {**receipt, "workers": json.loads(receipt["workers"])}
     except Exception as error:  # process boundary: Ray wraps what a worker raised
-        cause = _cause(error)
-        if cause is None:
+        problem = _cause(error)
+        if problem is None:
             raise
-        raise cause from error
+        logger.debug("a worker failed", exc_info=error)
+    # Outside the handler: an exception that remembers Ray's keeps the actors of the failed graph alive.
+    if problem:
+        raise problem
+
+
+Stage = TypeVar("Stage", RowDecoder, RowScorer)
+
+
+def _made(make: Callable[[], Stage]) -> Stage:
+    """The stage, or what raises its error on the first call: of an actor's constructor Ray keeps only the text."""
+    try:
+        return make()
+    except ArtiMuseError as problem:
+        error = problem
+
+    def broken(*_: object) -> NoReturn:
+        raise error
+
+    return cast(Stage, broken)
 
 
 def _this_node() -> str:
@@ -119,8 +143,9 @@ def _this_node() -> str:
     return f"{node_ip}/{ray.get_runtime_context().get_node_id()[:8]}"
 
 
-def _cause(error: BaseException | None) -> ArtiMuseError | None:
-    """The exception of ours inside those of Ray."""
-    while error is not None and not isinstance(error, ArtiMuseError):
-        error = getattr(error, "cause", None) or error.__cause__
-    return error
+def _cause(error: Exception) -> ArtiMuseError | None:
+    """The exception of ours inside Ray's, which pass for it by type but carry a stack trace as their message."""
+    inner: BaseException | None = error
+    while inner is not None and (type(inner).__module__.startswith("ray.") or hasattr(inner, "cause")):
+        inner = getattr(inner, "cause", None) or inner.__cause__
+    return inner if isinstance(inner, ArtiMuseError) else None

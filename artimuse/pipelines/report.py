@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from artimuse.errors import BadOutput
 from artimuse.sinks.parquet import PARTS
@@ -67,8 +68,9 @@ class ScoreReport:
         table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
         table.add_column(style="bold")
         table.add_column(overflow="fold")
+        # Text, because a path may hold what rich takes for markup.
         for name, value in self._lines():
-            table.add_row(name, value)
+            table.add_row(name, Text(value))
         console.print(table)
         if self.note:
             console.print(f"\n[yellow]{self.note}[/yellow]")

@@ -45,6 +45,7 @@ _PIXELS = pa.binary(IMAGE_SIZE_PX * IMAGE_SIZE_PX * 3)
 # Columns between stages that are not in the score table; `RowWriter` turns them into receipts.
 _SECONDS = ("fetch_s", "decode_s", "score_s")
 _WORKER = "worker"
+_BEGAN_AT = "began_at"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +82,7 @@ class RowDecoder:
             yield self._decode(rows.slice(start, chunk))
 
     def _decode(self, rows: pa.Table) -> pa.Table:
+        began_at = pa.array([time.time()] * len(rows))
         pixels_BHWC = np.zeros((len(rows), IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3), dtype=np.uint8)
         facts = []
         for i, uri in enumerate(rows["uri"].to_pylist()):
@@ -91,6 +93,7 @@ class RowDecoder:
         table = rows
         for field in _FACTS:
             table = table.append_column(field, pa.array([fact[field.name] for fact in facts], field.type))
+        table = table.append_column(_BEGAN_AT, began_at)
         buffers = [None, pa.py_buffer(pixels_BHWC)]
         return table.append_column("pixels", pa.Array.from_buffers(_PIXELS, len(rows), buffers))
 
@@ -115,7 +118,8 @@ class RowScorer:
         seconds = (time.perf_counter() - start) / len(rows)
         table = pa.table({name: _column(rows, name, self.schema) for name in self.schema.names}, self.schema)
         return (
-            table.append_column("fetch_s", rows["fetch_s"])
+            table.append_column(_BEGAN_AT, rows[_BEGAN_AT])
+            .append_column("fetch_s", rows["fetch_s"])
             .append_column("decode_s", rows["decode_s"])
             .append_column("score_s", pa.array(np.full(len(rows), seconds)))
             .append_column(_WORKER, pa.array([self.worker] * len(rows), pa.string()))
@@ -159,6 +163,7 @@ class RowWriter:
             "part": receipt.part,
             "num_rows": receipt.num_rows,
             "num_failed": len(failed),
+            "began_at": min(rows[_BEGAN_AT].to_pylist()),
             "workers": json.dumps(Counter(rows[_WORKER].to_pylist())),
             **{name: float(rows[name].to_numpy().sum()) for name in _SECONDS},
             "write_s": time.perf_counter() - start,

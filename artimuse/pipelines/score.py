@@ -73,6 +73,8 @@ def run(config: ScoreConfig, console: Console) -> ScoreReport:
         check_nodes(job, weights=model.digest)
     with progress.phase("scoring"):
         tally = _score_pending(job, ledger, workers, progress)
+        images_per_s, working_s = progress.rate, progress.working_s
+    progress.split_phase("scoring", "loading the model", last_s=working_s)
     with progress.phase("checking"):
         facts = read_table_facts(output, num_rows=plan["num_rows"])
     report = ScoreReport(
@@ -84,7 +86,7 @@ def run(config: ScoreConfig, console: Console) -> ScoreReport:
         errors=facts.errors,
         score_quantiles=facts.quantiles,
         num_new_rows=tally.num_rows,
-        images_per_s=progress.rate,
+        images_per_s=round(images_per_s, 3),
         phase_s={name: round(seconds, 2) for name, seconds in progress.phase_s.items()},
         worker_s={name: round(seconds, 2) for name, seconds in tally.seconds.items()},
         rows_by_worker_node=dict(tally.workers),
@@ -144,7 +146,9 @@ def _open_plan(config: ScoreConfig, output: Folder) -> dict[str, Any]:
     foreign = [name for name in output.names() if not name.startswith(".")] + output.names(PARTS)
     if foreign:
         raise BadOutput(f"{output.url()} has files of its own ({foreign[0]}); choose a new or empty OUTPUT")
-    summary = write_plan(open_source(config.input, formats=config.limits.formats), output, rows_per_shard=ROWS_PER_SHARD)
+    summary = write_plan(
+        open_source(config.input, formats=config.limits.formats), output, rows_per_shard=ROWS_PER_SHARD
+    )
     return {
         "num_rows": summary.num_rows,
         "num_shards": summary.num_shards,
@@ -172,7 +176,6 @@ def _record(config: ScoreConfig, output: Folder, model: _Model, plan: Mapping[st
                 "engine": config.engine,
             },
         },
-        "score_values": np.asarray(strategy.values_K).tolist(),
         "plan": dict(plan),
         "config": asdict(config) | {"input": _absolute(config.input), "output": output.url()},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _VERSIONS_OF}},
@@ -221,8 +224,8 @@ def _score_pending(job: ScoreJob, ledger: PartsLedger, workers: cluster.Workers,
     try:
         while window := list(islice(units, units_per_graph)):
             for receipt in receipts(job, window, workers, rows_per_part=rows_per_part):
-                progress.advance(rows=receipt["num_rows"], failed=receipt["num_failed"])
                 tally.add(receipt)
+                progress.advance(rows=receipt["num_rows"], failed=receipt["num_failed"], began_at=receipt["began_at"])
     except KeyboardInterrupt:
         raise Interrupted(
             f"stopped at {progress.done} of {progress.total} images; the same command goes on from there"

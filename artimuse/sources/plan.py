@@ -116,7 +116,7 @@ def _open_shard(output: Folder, shard: int) -> Iterator[pq.ParquetFile]:
     try:
         with output.open(name) as file, pq.ParquetFile(file) as shard_file:
             yield shard_file
-    except pa.ArrowInvalid as error:
+    except (OSError, pa.ArrowException) as error:
         raise BadOutput(f"{output.url(name)}: not a readable part of the plan ({error})") from error
 
 

@@ -1,7 +1,7 @@
 """Which files are images by their names: the suffixes Pillow registers for the formats asked for."""
 
+import os
 from collections.abc import Collection
-from pathlib import PurePosixPath
 
 from PIL import Image
 
@@ -15,4 +15,4 @@ def image_suffixes(formats: Collection[str]) -> frozenset[str]:
 
 def suffix_of(name: str) -> str:
     """Lower case, dot included; empty if there is none."""
-    return PurePosixPath(name).suffix.lower()
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 - a tenth of pathlib's time, for every file of a folder

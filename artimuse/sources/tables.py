@@ -104,6 +104,10 @@ class JsonLinesTable:
                     self.schema = pa.unify_schemas([self.schema, found], promote_options="permissive")
                 except pa.ArrowException as error:
                     raise BadInput(f"{place}, {_line_range(chunk)}: {error}") from error
+        try:
+            pq.ParquetWriter(pa.BufferOutputStream(), self.schema).close()
+        except pa.ArrowNotImplementedError as error:  # a column of nothing but `{}`
+            raise BadInput(f"{place}: {error}") from error
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         with _opened(self.place) as file:
