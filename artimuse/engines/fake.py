@@ -19,7 +19,8 @@ class FakeImages:
     def logits(self, question: str, candidates: Sequence[str]) -> FloatArray:
         """A bell around the brightness, a tenth of the scale wide: the expected score is about 100 x brightness."""
         positions_K = np.linspace(0, 1, len(candidates))
-        return (-0.5 * ((positions_K - self.brightness_B[:, None]) / 0.1) ** 2).astype(np.float32)
+        logits_BK: FloatArray = (-0.5 * ((positions_K - self.brightness_B[:, None]) / 0.1) ** 2).astype(np.float32)
+        return logits_BK
 
     def generate(self, questions: Sequence[str], *, rows: BoolArray, max_new_tokens: int) -> list[list[Text]]:
         return [

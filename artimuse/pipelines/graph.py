@@ -3,6 +3,7 @@
 On CPUs a worker decodes what it scores; pixels stay in its memory. Workers with GPUs are fed by decoders on CPUs.
 """
 
+import gc
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -117,7 +118,10 @@ def receipts(job: ScoreJob, units: Iterable[Unit], workers: Workers, *, rows_per
         if problem is None:
             raise
         logger.debug("a worker failed", exc_info=error)
-    # Outside the handler: an exception that remembers Ray's keeps the actors of the failed graph alive.
+    finally:
+        # Ray Data leaves reference cycles behind, and until they are found the actors keep their GPUs (Ray 2.60).
+        del data
+        gc.collect()
     if problem:
         raise problem
 
@@ -144,8 +148,11 @@ def _this_node() -> str:
 
 
 def _cause(error: Exception) -> ArtiMuseError | None:
-    """The exception of ours inside Ray's, which pass for it by type but carry a stack trace as their message."""
+    """The exception of ours inside Ray's, which pass for it by type but carry a stack trace as their message.
+
+    Its first line is what we wrote: Ray appends advice on its own settings (Ray 2.60).
+    """
     inner: BaseException | None = error
     while inner is not None and (type(inner).__module__.startswith("ray.") or hasattr(inner, "cause")):
         inner = getattr(inner, "cause", None) or inner.__cause__
-    return inner if isinstance(inner, ArtiMuseError) else None
+    return type(inner)(str(inner).split("\n", 1)[0]) if isinstance(inner, ArtiMuseError) else None

@@ -18,9 +18,10 @@ def engine(request) -> Engine:
 
 @pytest.fixture(scope="module")
 def pixels() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (5, 448, 448, 3), dtype=np.uint8) // np.arange(1, 6, dtype=np.uint8)[
-        :, None, None, None
-    ]
+    return (
+        np.random.default_rng(0).integers(0, 256, (5, 448, 448, 3), dtype=np.uint8)
+        // np.arange(1, 6, dtype=np.uint8)[:, None, None, None]
+    )
 
 
 def test_an_engine_can_do_something(engine):

@@ -17,6 +17,8 @@ def test_brighter_pictures_score_higher():
 
 def test_texts_stop_at_the_token_limit_and_say_so():
     with FakeEngine(EngineConfig(name="fake")).open(flat(0, 255)) as images:
-        [[short, whole]] = images.generate(["one two three four", "five"], rows=np.array([False, True]), max_new_tokens=3)
+        [[short, whole]] = images.generate(
+            ["one two three four", "five"], rows=np.array([False, True]), max_new_tokens=3
+        )
     assert (short.text, short.truncated) == ("one two three", True)
     assert (whole.text, whole.truncated) == ("five Brightness 1.000.", False)

@@ -213,7 +213,9 @@ def copy_of_nano(tmp_path) -> Callable[..., Path]:
         folder = tmp_path / f"model-{without}-{noise}"
         shutil.copytree(find_checkpoint("nano").directory, folder)
         weights = load_file(folder / "model.safetensors")
-        weights = {name: weight + noise * torch.ones_like(weight) for name, weight in weights.items() if name != without}
+        weights = {
+            name: weight + noise * torch.ones_like(weight) for name, weight in weights.items() if name != without
+        }
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
         return folder
 
