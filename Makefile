@@ -42,4 +42,4 @@ $(VENV)/.run: $(VENV)/.made pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
 	@echo "installing artimuse and its development tools into $(VENV): a few minutes the first time"
 	$(PIP_INSTALL) --editable '.[dev]'
-	touch $@
+	touch $@ $(VENV)/.run

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -85,8 +86,10 @@ class RunProgress:
         return self._new / self.working_s if self.working_s else 0.0
 
     def _show(self) -> None:
-        eta = f"{(self.total - self.done) / self.rate:,.0f} s left" if self.rate else "workers are starting"
-        detail = f"{self.failed} failed, {self.rate:.1f} images/s, {eta}"
+        detail = f"{self.failed} failed, workers are starting"
+        if self.rate:
+            left = timedelta(seconds=round((self.total - self.done) / self.rate))
+            detail = f"{self.failed} failed, {self.rate:.1f} images/s, {left} left"
         if self._bar and self._task is not None:
             self._bar.update(self._task, completed=self.done, total=self.total, detail=detail)
         elif time.monotonic() - self._logged_at >= LOG_INTERVAL_S:

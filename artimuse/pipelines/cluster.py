@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import ray
 from ray.data import ActorPoolStrategy, DataContext
@@ -40,16 +39,12 @@ class Workers:
 
 
 def connect(*, debug: bool) -> None:
-    """Connects to the cluster of this job or machine; starts a local one if there is none."""
+    """Connects to the cluster of RAY_ADDRESS or of this machine; starts a local one if there is none."""
     if not debug:
         _silence_ray()
     if not ray.is_initialized():
-        options: dict[str, Any] = {"log_to_driver": debug, "logging_level": "info" if debug else "error"}
         with nullcontext() if debug else _hidden_stderr():
-            try:
-                ray.init(address="auto", **options)
-            except ConnectionError:
-                ray.init(address="local", include_dashboard=False, **options)
+            ray.init(include_dashboard=False, log_to_driver=debug, logging_level="info" if debug else "error")
     context = DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = debug
     # A cluster may need longer than Ray's half hour to get its GPUs; the person watching decides when to give up.
