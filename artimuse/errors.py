@@ -32,6 +32,10 @@ class ClusterProblem(ArtiMuseError):
     """The Ray cluster cannot run the job: a node does not see the data, or the resources asked for do not exist."""
 
 
+class EngineFailed(ArtiMuseError):
+    """The network cannot score any image: no memory left on the device, damaged weights, a broken installation."""
+
+
 class Interrupted(ArtiMuseError):
     """The run was stopped from outside; what is finished is on disk and the same command resumes it."""
 

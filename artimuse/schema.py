@@ -60,8 +60,13 @@ def score_schema(values_K: FloatArray, carried: pa.Schema) -> pa.Schema:
 
 
 def carried_name(name: str) -> str:
-    """The column under which a manifest's own column is stored: unchanged unless the name is ours."""
-    return f"input_{name}" if name in SCORE_COLUMNS else name
+    """The column under which a manifest's own column is stored: unchanged unless the name is ours, in any case."""
+    return f"input_{name}" if fold_case(name) in SCORE_COLUMNS else name
+
+
+def fold_case(name: str) -> str:
+    """Column names that fold to the same one are one column to SQL: DuckDB ignores the case of ASCII letters only."""
+    return name.encode().lower().decode()
 
 
 ANNOTATION_SCHEMA = pa.schema(

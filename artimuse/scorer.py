@@ -14,6 +14,7 @@ from artimuse.errors import RowError, UnreadableImage
 from artimuse.images import decode, resize
 from artimuse.interfaces import Engine, FloatArray, PixelArray, ScoreDistribution, ScoreStrategy
 from artimuse.scoring import STRATEGIES
+from artimuse.sources.fetch import fetch
 
 ImageLike = str | Path | bytes | Image.Image
 
@@ -53,9 +54,9 @@ class Scorer:
         return self.strategy.distribution(logits_BK)
 
     def score(self, images: Sequence[ImageLike]) -> list[Score]:
-        """Scores paths, encoded bytes or PIL images, in the order given.
+        """Scores paths or fsspec URLs, encoded bytes, or PIL images, in the order given.
 
-        Raises UnreadableImage naming the first image that cannot be decoded.
+        Raises UnreadableImage naming the first image that cannot be read or decoded.
         """
         if isinstance(images, ImageLike):
             raise TypeError("score() takes a list of images; for a single one: score([image])[0]")
@@ -92,13 +93,19 @@ def load(
 
 
 def _pixels(image: ImageLike) -> PixelArray:
+    limits = DecodeLimits()
     if isinstance(image, Image.Image):
-        return resize(image.convert("RGB"))
-    if isinstance(image, bytes):
-        data, name = image, f"{len(image)} bytes"
-    else:
-        data, name = Path(image).read_bytes(), str(image)
-    decoded = decode(data, DecodeLimits())
+        return _converted(image)
+    name = f"{len(image)} bytes" if isinstance(image, bytes) else str(image)
+    data = image if isinstance(image, bytes) else fetch(str(image), limits)
+    decoded = data if isinstance(data, RowError) else decode(data, limits)
     if isinstance(decoded, RowError):
         raise UnreadableImage(f"{name}: {decoded.message} ({decoded.code})")
     return decoded.pixels_HWC
+
+
+def _converted(image: Image.Image) -> PixelArray:
+    try:
+        return resize(image.convert("RGB"))
+    except Exception as error:  # row boundary: Pillow decodes an opened file only now, and its plug-ins raise anything
+        raise UnreadableImage(f"{getattr(image, 'filename', '') or image}: {error}") from error

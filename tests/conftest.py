@@ -1,9 +1,11 @@
-"""What tests share: the reference data beside the repository, and one Ray cluster for the whole session."""
+"""What tests share: reference data beside the repository, an in-memory store, and one Ray cluster for the session."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
+import fsspec
 import pytest
 
 
@@ -14,6 +16,16 @@ def test_data() -> Path:
     if not place:
         pytest.skip("ARTIMUSE_TEST_DATA is not set: the official reference fixtures are not here")
     return Path(place)
+
+
+@pytest.fixture
+def memory_url() -> Iterator[str]:
+    """An empty place in fsspec's in-memory store, which stands for an object store."""
+    url = f"memory://{uuid4().hex}"
+    yield url
+    filesystem = fsspec.filesystem("memory")
+    if filesystem.exists(url):
+        filesystem.rm(url, recursive=True)
 
 
 @pytest.fixture(scope="session")

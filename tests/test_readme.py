@@ -11,7 +11,9 @@ import pytest
 from tests.pictures import encoded, picture
 
 ROOT = Path(__file__).parents[1]
-BLOCK = re.compile(r"(?:<!-- not run: (?P<reason>[^\n]+) -->\n)?```(?P<language>sh|python)\n(?P<code>.*?)```", re.DOTALL)
+BLOCK = re.compile(
+    r"(?:<!-- not run: (?P<reason>[^\n]+) -->\n)?```(?P<language>sh|python)\n(?P<code>.*?)```", re.DOTALL
+)
 BLOCKS = [match.groupdict() for match in BLOCK.finditer((ROOT / "README.md").read_text())]
 RUN = [block for block in BLOCKS if block["reason"] is None]
 # This test is part of it.
@@ -46,7 +48,9 @@ def test_readme_commands_run_in_their_order(place):
     for block in RUN:
         if block["code"] == ITSELF:
             continue
-        command = ["bash", "-euc", block["code"]] if block["language"] == "sh" else [sys.executable, "-c", block["code"]]
+        command = (
+            ["bash", "-euc", block["code"]] if block["language"] == "sh" else [sys.executable, "-c", block["code"]]
+        )
         where = ROOT if block["code"].startswith("make ") else place
         done = subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, f"{block['code']}\n{done.stdout}\n{done.stderr}"

@@ -3,11 +3,8 @@
 import os
 import pickle
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
-import fsspec
 import pytest
 
 from artimuse.errors import BadOutput
@@ -15,15 +12,8 @@ from artimuse.storage import Folder, local_path, open_file
 
 
 @pytest.fixture(params=["local", "memory"])
-def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Folder]:
-    if request.param == "local":
-        yield Folder.at(str(tmp_path / "output"))
-        return
-    place = f"memory://{uuid4().hex}"
-    yield Folder.at(place)
-    filesystem = fsspec.filesystem("memory")
-    if filesystem.exists(place):
-        filesystem.rm(place, recursive=True)
+def folder(request: pytest.FixtureRequest, tmp_path: Path, memory_url: str) -> Folder:
+    return Folder.at(str(tmp_path / "output") if request.param == "local" else memory_url)
 
 
 def test_what_is_written_can_be_read_listed_and_removed(folder: Folder):

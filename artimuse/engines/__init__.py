@@ -1,8 +1,9 @@
 """Who runs the network. To add an engine: one file, and its name in `ENGINES`."""
 
+from collections.abc import Callable
 from importlib import import_module
 
-from artimuse.configs import EngineConfig
+from artimuse.configs import EngineConfig, EngineName
 from artimuse.interfaces import Engine
 
 # As "module:class", so that choosing one engine does not import the packages of the others.
@@ -14,6 +15,11 @@ ENGINES: dict[str, str] = {
 
 def open_engine(config: EngineConfig) -> Engine:
     """Loads the network. Raises BadCheckpoint if the model is missing or not loadable."""
-    module, _, name = ENGINES[config.name].partition(":")
-    engine: Engine = getattr(import_module(module), name)(config)
-    return engine
+    return engine_class(config.name)(config)
+
+
+def engine_class(name: EngineName) -> Callable[[EngineConfig], Engine]:
+    """The class itself, which tells its `capabilities` before anything is loaded."""
+    module, _, attribute = ENGINES[name].partition(":")
+    found: Callable[[EngineConfig], Engine] = getattr(import_module(module), attribute)
+    return found

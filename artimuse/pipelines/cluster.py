@@ -9,6 +9,7 @@ from pathlib import Path
 
 import ray
 from ray.data import ActorPoolStrategy, DataContext
+from ray.exceptions import AuthenticationError
 
 from artimuse.configs import Device, ScoreConfig
 from artimuse.errors import ClusterProblem
@@ -39,12 +40,19 @@ class Workers:
 
 
 def connect(*, debug: bool) -> None:
-    """Connects to the cluster of RAY_ADDRESS or of this machine; starts a local one if there is none."""
+    """Connects to the cluster of RAY_ADDRESS or of this machine; starts a local one if there is none.
+
+    Raises ClusterProblem if the cluster does not answer or does not accept the token.
+    """
     if not debug:
         _silence_ray()
     if not ray.is_initialized():
         with nullcontext() if debug else _hidden_stderr():
-            ray.init(include_dashboard=False, log_to_driver=debug, logging_level="info" if debug else "error")
+            try:
+                level = logging.INFO if debug else logging.ERROR
+                ray.init(include_dashboard=False, log_to_driver=debug, logging_level=level)
+            except (ConnectionError, AuthenticationError) as error:
+                raise ClusterProblem(f"cannot connect to Ray: {str(error).splitlines()[0]}") from error
     context = DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = debug
     # A cluster may need longer than Ray's half hour to get its GPUs; the person watching decides when to give up.

@@ -5,7 +5,7 @@ import secrets
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from artimuse.errors import ArtiMuseError, ClusterProblem
+from artimuse.errors import ArtiMuseError, BadCheckpoint, BadOutput, ClusterProblem
 from artimuse.model.digest import weights_digest
 from artimuse.model.find import find_checkpoint
 from artimuse.pipelines.rows import ScoreJob, refuse_blind_node
@@ -72,9 +72,20 @@ def _prove(job: ScoreJob, token: str, node_id: str, weights: str | None) -> str:
         if not job.output.exists(_token_file(token, "driver")):
             return f"OUTPUT {job.output.url()} is not the same place as on the driver"
         refuse_blind_node(job)
-        if weights and weights_digest(find_checkpoint(job.engine.model).directory) != weights:
-            return f"--model {job.engine.model} has other weights than on the driver"
+        if weights:
+            _refuse_other_weights(job.engine.model, weights)
         job.output.write(_token_file(token, node_id), token.encode())
+    except BadOutput as error:
+        return f"OUTPUT: {error}"
     except ArtiMuseError as error:
         return str(error)
     return ""
+
+
+def _refuse_other_weights(model: str, weights: str) -> None:
+    try:
+        found = weights_digest(find_checkpoint(model).directory)
+    except BadCheckpoint as error:
+        raise ClusterProblem(f"--model: {error}") from error
+    if found != weights:
+        raise ClusterProblem(f"--model {model} has other weights than on the driver")

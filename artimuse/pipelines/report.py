@@ -4,17 +4,17 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from itertools import groupby
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from artimuse.errors import BadOutput
-from artimuse.sinks.parquet import PARTS
+from artimuse.sinks.parquet import PARTS, parts_by_shard
 from artimuse.storage import Folder
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -23,7 +23,8 @@ UNTRAINED_NOTE = (
     " and say nothing about the pictures."
 )
 # Hundredths of a point: quantiles of any number of rows in bounded memory.
-_BINS = 10_000
+_BINS_PER_POINT = 100
+_NUM_BINS = 100 * _BINS_PER_POINT + 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +57,8 @@ class ScoreReport:
     @property
     def exit_status(self) -> int:
         """0, or 3 if more rows failed than --max-failed allows."""
-        return 3 if self.num_failed > self.max_failed * self.num_rows else 0
+        # Divided, not multiplied: 0.29 * 100 is less than 29.
+        return 3 if self.num_failed / max(1, self.num_rows) > self.max_failed else 0
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "exit_status": self.exit_status}
@@ -73,7 +75,7 @@ class ScoreReport:
             table.add_row(name, Text(value))
         console.print(table)
         if self.note:
-            console.print(f"\n[yellow]{self.note}[/yellow]")
+            console.print(Text(f"\n{self.note}", "yellow"))
 
     def _lines(self) -> Iterator[tuple[str, str]]:
         yield "images", f"{self.num_rows:,}: {self.num_rows - self.num_failed:,} scored, {self.num_failed:,} failed"
@@ -115,22 +117,22 @@ class TableFacts:
 def read_table_facts(output: Folder, *, num_rows: int) -> TableFacts:
     """Counts and score quantiles of all parts.
 
-    Raises BadOutput unless every row of the plan is there exactly once.
+    Raises BadOutput unless every row of the plan is there exactly once, in parts that can be read.
     """
     num_seen = num_repeated = 0
     errors: Counter[str] = Counter()
-    histogram = np.zeros(_BINS, dtype=np.int64)
-    # Part names begin with their shard, so that one shard's row numbers are enough to know what comes twice.
-    for _, names in groupby(output.names(PARTS), key=lambda name: name.partition("-")[0]):
+    histogram = np.zeros(_NUM_BINS, dtype=np.int64)
+    # A part holds rows of one shard, so one shard's row numbers are enough to know what comes twice.
+    for names in parts_by_shard(output).values():
         seen: set[int] = set()
         for name in names:
-            with output.open(f"{PARTS}/{name}") as file:
-                part = pq.read_table(file, columns=["row_number", "error_code", "score"])
+            part = _read_part(output, f"{PARTS}/{name}")
             before = len(seen)
             seen.update(part["row_number"].to_pylist())
             num_repeated += len(part) - (len(seen) - before)
             errors.update(part["error_code"].drop_null().to_pylist())
-            histogram += np.histogram(part["score"].drop_null().to_numpy(), bins=_BINS, range=(0, 100))[0]
+            bins = np.rint(part["score"].drop_null().to_numpy() * _BINS_PER_POINT).astype(np.int64)
+            histogram += np.bincount(bins, minlength=_NUM_BINS)
         num_seen += len(seen)
     if num_seen != num_rows or num_repeated:
         raise BadOutput(
@@ -139,14 +141,25 @@ def read_table_facts(output: Folder, *, num_rows: int) -> TableFacts:
     return TableFacts(num_seen, dict(errors), _quantiles(histogram))
 
 
+def _read_part(output: Folder, name: str) -> pa.Table:
+    try:
+        with output.open(name) as file:
+            return pq.read_table(file, columns=["row_number", "error_code", "score"])
+    except (OSError, pa.ArrowException) as error:
+        raise BadOutput(f"{output.url(name)}: not a readable part ({error})") from error
+
+
 def _quantiles(histogram: "np.typing.NDArray[np.int64]") -> dict[str, float]:
+    """Linear between neighbouring rows, as NumPy, pandas and DuckDB's quantile_cont have it."""
     count = int(histogram.sum())
     if not count:
         return {}
     cumulative = np.cumsum(histogram)
+
+    def score_at(position: float) -> float:
+        """The score at a place in sorted order, from 0 to count - 1."""
+        below, above = np.searchsorted(cumulative, [np.floor(position), np.ceil(position)], side="right")
+        return float(below + (above - below) * (position % 1)) / _BINS_PER_POINT
+
     names = {0.0: "min", 0.5: "median", 1.0: "max"}
-    positions = [np.searchsorted(cumulative, max(1, round(q * count))) for q in QUANTILES]
-    return {
-        names.get(q, f"{q:.0%}"): round((int(position) + 0.5) * 100 / _BINS, 3)
-        for q, position in zip(QUANTILES, positions)
-    }
+    return {names.get(q, f"{q:.0%}"): round(score_at(q * (count - 1)), 3) for q in QUANTILES}

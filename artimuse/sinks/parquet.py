@@ -7,8 +7,9 @@ twice for the same rows must land on the same name.
 import hashlib
 import io
 import logging
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +25,24 @@ logger = logging.getLogger(__name__)
 
 PARTS = "scores"
 
+_PART_NAME = re.compile(r"(?P<shard>\d{6,})-\d{12,}-\d{6,}-[0-9a-f]{12}\.parquet")
+# What Arrow raised for files cut and overwritten at random (pyarrow 26).
+_DAMAGED = (OSError, ValueError, KeyError, pa.ArrowException)
+
 
 def part_name(shard: int, row_numbers: npt.NDArray[np.int64]) -> str:
     """`SHARD-FIRST-COUNT-HASH.parquet` for sorted, distinct row numbers of one plan shard."""
     digest = hashlib.blake2b(row_numbers.astype("<i8").tobytes(), digest_size=6).hexdigest()
     return f"{shard:06d}-{row_numbers[0]:012d}-{len(row_numbers):06d}-{digest}.parquet"
+
+
+def parts_by_shard(output: Folder) -> dict[int, list[str]]:
+    """The names of all parts, in order; other files beside them are left alone."""
+    parts: dict[int, list[str]] = {}
+    for name in output.names(PARTS):
+        if match := _PART_NAME.fullmatch(name):
+            parts.setdefault(int(match["shard"]), []).append(name)
+    return parts
 
 
 class PartsLedger:
@@ -38,13 +52,9 @@ class PartsLedger:
         self.output = output
         self.num_rows = num_rows
         self.rows_per_shard = rows_per_shard
-        self.parts_by_shard: dict[int, list[str]] = {}
+        self.parts_by_shard = parts_by_shard(output)
         # A bit per row: asked for twice, read once.
         self._packed: dict[int, npt.NDArray[np.uint8]] = {}
-        for name in output.names(PARTS):
-            shard, _, rest = name.partition("-")
-            if rest.endswith(".parquet") and shard.isdecimal():
-                self.parts_by_shard.setdefault(int(shard), []).append(name)
 
     @property
     def num_shards(self) -> int:
@@ -65,20 +75,33 @@ class PartsLedger:
     def _read_done_rows(self, shard: int) -> BoolArray:
         done = np.zeros(self._num_shard_rows(shard), dtype=np.bool_)
         for name in self.parts_by_shard.get(shard, []):
-            done[self._row_numbers(name) - shard * self.rows_per_shard] = True
+            done[self._row_numbers(shard, name) - shard * self.rows_per_shard] = True
         return done
 
-    def _row_numbers(self, name: str) -> npt.NDArray[np.int64]:
+    def _row_numbers(self, shard: int, name: str) -> npt.NDArray[np.int64]:
         path = f"{PARTS}/{name}"
         try:
             with self.output.open(path) as file:
-                column = pq.read_table(file, columns=["row_number"])["row_number"]
-        except pa.ArrowInvalid as error:
+                return _read_row_numbers(file, shard, name)
+        except _DAMAGED:
+            # Arrow raises OSError for damaged files too, so the bytes are fetched once more: a storage that fails is
+            # BadOutput here, and its parts stay.
+            data = self.output.read(path)
+        try:
+            return _read_row_numbers(io.BytesIO(data), shard, name)
+        except _DAMAGED as error:
             logger.warning("part unreadable, its rows are scored again part=%s error=%s", name, error)
             self.output.remove(path)
             return np.empty(0, dtype=np.int64)
-        numbers: npt.NDArray[np.int64] = column.to_numpy()
-        return numbers
+
+
+def _read_row_numbers(file: BinaryIO, shard: int, name: str) -> npt.NDArray[np.int64]:
+    """Raises one of _DAMAGED unless the part holds the rows that its name says."""
+    with pq.ParquetFile(file) as part:
+        numbers: npt.NDArray[np.int64] = part.read(["row_number"])["row_number"].to_numpy()
+    if len(numbers) == 0 or part_name(shard, numbers) != name:
+        raise ValueError("its rows are not those in its name")
+    return numbers
 
 
 class ParquetSink:

@@ -18,7 +18,7 @@ def read_run(output: Folder) -> dict[str, Any] | None:
         record = json.loads(output.read(RUN_FILE))
     except ValueError as error:
         raise BadOutput(f"{output.url(RUN_FILE)} is not valid JSON: {error}") from None
-    if not isinstance(record, dict) or "fingerprints" not in record:
+    if not isinstance(record, dict) or not {"fingerprints", "plan"} <= record.keys():
         raise BadOutput(f"{output.url(RUN_FILE)} was not written by artimuse")
     return record
 

@@ -1,6 +1,7 @@
 """A manifest as a collection: a table with a column `uri`, perhaps `image_id`, and columns to carry along."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
@@ -8,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artimuse.errors import BadInput
-from artimuse.schema import IMAGE_ID, URI, carried_name
+from artimuse.schema import IMAGE_ID, URI, carried_name, fold_case
 from artimuse.sources.suffixes import suffix_of
-from artimuse.sources.tables import TABLES
+from artimuse.sources.tables import TABLES, is_text
 from artimuse.sources.uris import absolute_uris, check_uris
 
 logger = logging.getLogger(__name__)
@@ -46,13 +47,15 @@ class ManifestSource:
         if "uri" not in columns.names:
             raise BadInput(f"{self.place}: no column `uri` with the path or URL of each image; columns found: {found}")
         stored = [carried_name(name) if name not in ("uri", "image_id") else name for name in columns.names]
-        if repeated := sorted({name for name in stored if stored.count(name) > 1}):
+        folded = Counter(map(fold_case, stored))
+        if repeated := [name for name, count in folded.items() if count > 1]:
             raise BadInput(
-                f"{self.place}: more than one column would be stored as {', '.join(repeated)}; columns found: {found}"
+                f"{self.place}: more than one column would be stored as {', '.join(repeated)}, upper and lower case"
+                f" being the same to SQL; columns found: {found}"
             )
         for field in columns:
             is_number = field.name == "image_id" and pa.types.is_integer(field.type)
-            if field.name in ("uri", "image_id") and not is_number and not _is_text(field.type):
+            if field.name in ("uri", "image_id") and not is_number and not is_text(field.type):
                 raise BadInput(f"{self.place}: column `{field.name}` is {field.type}; expected string")
 
     def _report_renamed(self) -> None:
@@ -76,11 +79,3 @@ class ManifestSource:
         row = pc.index(is_missing, True).as_py()
         if row >= 0:
             raise BadInput(f"{self.place}: no {name} in row {first_row + row} (rows count from 0)")
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    """Dictionaries of strings too; a column that is null throughout is reported by its first row."""
-    if pa.types.is_dictionary(kind):
-        return _is_text(kind.value_type)
-    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
-    return any(is_kind(kind) for is_kind in kinds)

@@ -144,6 +144,14 @@ TABLES: dict[str, type[Table]] = {
 }
 
 
+def is_text(kind: pa.DataType) -> bool:
+    """Dictionaries of strings too, and a column that is null throughout: what is missing is told by its first row."""
+    if pa.types.is_dictionary(kind):
+        return is_text(kind.value_type)
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
+    return any(is_kind(kind) for is_kind in kinds)
+
+
 @contextmanager
 def _opened(place: str) -> Iterator[BinaryIO]:
     try:

@@ -1,4 +1,4 @@
-"""What the tests of sources share: a folder that an ordinary user can be kept out of, and an in-memory store."""
+"""What the tests of sources share: a folder that an ordinary user can be kept out of."""
 
 import os
 import shutil
@@ -6,9 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
-import fsspec
 import pytest
 
 NOBODY = 65534
@@ -35,13 +33,3 @@ def ordinary_user() -> Iterator[None]:
         yield
     finally:
         os.seteuid(user)
-
-
-@pytest.fixture
-def memory_url() -> Iterator[str]:
-    """An empty place in fsspec's in-memory store, which stands for an object store."""
-    url = f"memory://{uuid4().hex}"
-    yield url
-    filesystem = fsspec.filesystem("memory")
-    if filesystem.exists(url):
-        filesystem.rm(url, recursive=True)

@@ -145,11 +145,20 @@ def test_a_column_with_one_of_our_names_is_renamed_and_said_so_once(here: Path, 
     ]
 
 
+def test_our_names_in_other_case_are_renamed_too(here: Path):
+    place = manifest(here, "m.csv", "uri,URI,Score,WIDTH,Scores\na.jpg,b,1,2,3\n")
+    assert open_source(place).carried.names == ["input_URI", "input_Score", "input_WIDTH", "Scores"]
+
+
 def test_many_parquet_rows_come_in_several_batches(here: Path):
     table = pa.table({"uri": [f"{number}.jpg" for number in range(20_000)]})
     batches = list(open_source(manifest(here, "m.parquet", table)).batches())
     assert max(batch.num_rows for batch in batches) <= 8192
     assert sum(batch.num_rows for batch in batches) == 20_000
+
+
+REPEATED = "more than one column would be stored as"
+SAME_TO_SQL = ", upper and lower case being the same to SQL"
 
 
 @pytest.mark.parametrize(
@@ -158,7 +167,12 @@ def test_many_parquet_rows_come_in_several_batches(here: Path):
         ("m.csv", "", ": empty; expected a header line with a column `uri`"),
         ("m.csv", "uri,x\n", ": no rows in this manifest"),
         ("m.csv", "url,x\na,b\n", ": no column `uri` with the path or URL of each image; columns found: url, x"),
-        ("m.csv", "uri,x,x\na,b,c\n", ": more than one column would be stored as x; columns found: uri, x, x"),
+        ("m.csv", "uri,x,x\na,b,c\n", f": {REPEATED} x{SAME_TO_SQL}; columns found: uri, x, x"),
+        (
+            "m.csv",
+            "uri,Prompt,prompt\na,b,c\n",
+            f": {REPEATED} prompt{SAME_TO_SQL}; columns found: uri, Prompt, prompt",
+        ),
         ("m.csv", "uri,x\na,1\nb,2,3\n", ", line 3: 3 columns where the header has 2"),
         ("m.csv", 'uri,x\n"a\n\n",1\nb\n', ", line 5: 1 columns where the header has 2"),
         ("m.csv", 'uri,x\na,1\nb,"2\nc,3\n', ", line 4: unexpected end of data"),
@@ -178,7 +192,12 @@ def test_many_parquet_rows_come_in_several_batches(here: Path):
         (
             "m.parquet",
             pa.table({"uri": ["a"], "score": [1], "input_score": [2]}),
-            ": more than one column would be stored as input_score; columns found: uri, score, input_score",
+            f": {REPEATED} input_score{SAME_TO_SQL}; columns found: uri, score, input_score",
+        ),
+        (
+            "m.parquet",
+            pa.table({"uri": ["a"], "Score": [1], "input_score": [2]}),
+            f": {REPEATED} input_score{SAME_TO_SQL}; columns found: uri, Score, input_score",
         ),
     ],
 )

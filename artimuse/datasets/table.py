@@ -1,0 +1,165 @@
+"""The project's own annotation table (`schema.ANNOTATION_SCHEMA`) as a data set, and the way to bring your own labels.
+
+A Parquet file, a folder of them (read in the order of their names), or JSON lines; local or on an fsspec URL.
+"""
+
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artimuse.attributes import ATTRIBUTES
+from artimuse.errors import BadInput, BadOutput
+from artimuse.interfaces import Annotation, AnnotationKind
+from artimuse.schema import ANNOTATION_SCHEMA
+from artimuse.sources.suffixes import suffix_of
+from artimuse.sources.tables import JsonLinesTable, ParquetTable, Table, is_text
+from artimuse.sources.uris import absolute_uris, check_uris
+from artimuse.storage import Folder, local_path
+
+logger = logging.getLogger(__name__)
+
+LOWEST, HIGHEST = 0.0, 100.0
+
+_FORMATS: dict[str, type[Table]] = {".parquet": ParquetTable, ".jsonl": JsonLinesTable}
+_KINDS: tuple[AnnotationKind, ...] = get_args(AnnotationKind)
+_REQUIRED = tuple(field.name for field in ANNOTATION_SCHEMA if not field.nullable)
+_MAX_SPLITS_NAMED = 10
+
+
+class TableReader:
+    """Implements `interfaces.DatasetReader`. Relative URIs are below the table's own directory, as in a manifest.
+
+    Columns that may be null may be missing; columns that are not in the schema are left out, and said so once.
+    """
+
+    score_range = (LOWEST, HIGHEST)
+
+    def read(self, root: str, split: str) -> Iterator[Annotation]:
+        """Annotations of one split, in file order, in bounded memory.
+
+        Raises BadInput naming the file, and the row (from 0) if it is one row's fault; other splits' rows are not
+        checked. BadInput as well if there is no row of this split.
+        """
+        splits: set[str] = set()
+        num_rows = 0
+        for place in _files(root):
+            first_row = 0
+            for batch in _batches(place):
+                splits.update(_splits(place, batch, first_row))
+                for annotation in _annotations(place, batch, split, first_row):
+                    num_rows += 1
+                    yield annotation
+                first_row += batch.num_rows
+        if not num_rows:
+            found = ", ".join(sorted(splits)[:_MAX_SPLITS_NAMED]) or "none, the table is empty"
+            raise BadInput(f"{root}: no row of split {split!r}; splits found: {found}")
+
+
+def _files(root: str) -> list[str]:
+    """The files of a table, as absolute paths or URLs."""
+    local = local_path(root)
+    place = root if local is None else str(Path(local).expanduser().absolute())
+    if suffix_of(place) in _FORMATS and not (local is not None and Path(place).is_dir()):
+        return [place]
+    expected = "expected a Parquet file, a folder of them, or a .jsonl file"
+    try:
+        names = [
+            name
+            for name in Folder.at(place).names()
+            if suffix_of(name) == ".parquet" and not name.startswith((".", "_"))
+        ]
+    except BadOutput as error:
+        raise BadInput(f"{error}; {expected}") from error
+    if not names:
+        raise BadInput(f"{root}: no annotation table here; {expected}")
+    return [f"{place.rstrip('/')}/{name}" for name in names]
+
+
+def _batches(place: str) -> Iterator[pa.RecordBatch]:
+    """With all columns of the schema, as text except for float64 scores: 73.4 is to stay 73.4."""
+    table = _FORMATS[suffix_of(place)](place)
+    _check_columns(place, table.schema)
+    for batch in table.batches():
+        columns = {
+            field.name: (
+                batch.column(field.name).cast(_type_read(field), safe=False)
+                if field.name in batch.schema.names
+                else pa.nulls(batch.num_rows, _type_read(field))
+            )
+            for field in ANNOTATION_SCHEMA
+        }
+        yield pa.RecordBatch.from_pydict(columns)
+
+
+def _type_read(field: pa.Field) -> pa.DataType:
+    return pa.float64() if pa.types.is_floating(field.type) else field.type
+
+
+def _check_columns(place: str, columns: pa.Schema) -> None:
+    found = ", ".join(columns.names) or "none"
+    if missing := [name for name in _REQUIRED if name not in columns.names]:
+        raise BadInput(f"{place}: no column {', '.join(missing)}; columns found: {found}")
+    if repeated := sorted({name for name in columns.names if columns.names.count(name) > 1}):
+        raise BadInput(f"{place}: column {', '.join(repeated)} comes twice; columns found: {found}")
+    for field in ANNOTATION_SCHEMA:
+        if field.name not in columns.names:
+            continue
+        kind = columns.field(field.name).type
+        is_integer_id = field.name == "image_id" and pa.types.is_integer(kind)
+        if not (_is_number(kind) if pa.types.is_floating(field.type) else is_text(kind) or is_integer_id):
+            raise BadInput(f"{place}: column {field.name} is {kind}; expected {_type_read(field)}")
+    if unknown := [name for name in columns.names if name not in ANNOTATION_SCHEMA.names]:
+        logger.warning("annotation_columns_left_out file=%s columns=%s", place, ",".join(unknown))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    kinds = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
+    return any(is_kind(kind) for is_kind in kinds)
+
+
+def _splits(place: str, batch: pa.RecordBatch, first_row: int) -> list[str]:
+    """Raises BadInput for a row without a split, which would otherwise be in none."""
+    row = pc.index(pc.equal(pc.fill_null(batch.column("split"), ""), ""), True).as_py()
+    if row >= 0:
+        raise BadInput(f"{_row(place, first_row + row)}: no split")
+    splits: list[str] = pc.unique(batch.column("split")).to_pylist()
+    return splits
+
+
+def _annotations(place: str, batch: pa.RecordBatch, split: str, first_row: int) -> Iterator[Annotation]:
+    is_asked = pc.equal(batch.column("split"), split)
+    positions = np.flatnonzero(is_asked)
+    rows = batch.take(pa.array(positions)).to_pylist()
+    for row, position in zip(rows, positions):
+        _check_row(row, _row(place, first_row + int(position)))
+    check_uris(place, pc.if_else(is_asked, batch.column("uri"), ""), first_row=first_row)
+    uris = absolute_uris(place, pa.array([row["uri"] for row in rows], pa.string()))
+    for row, uri in zip(rows, uris.to_pylist()):
+        yield Annotation(
+            **{name: row[name] for name in ("image_id", "dataset", "split", "kind", "score", "evidence", "analyst")},
+            uri=uri,
+            texts={a.slug: row[a.slug] for a in ATTRIBUTES if row[a.slug]},
+        )
+
+
+def _check_row(row: Mapping[str, Any], where: str) -> None:
+    for name in _REQUIRED:
+        if not row[name]:
+            raise BadInput(f"{where}: no {name}")
+    if row["kind"] not in _KINDS:
+        raise BadInput(f"{where}: kind {row['kind']!r}; expected one of {', '.join(_KINDS)}")
+    score = row["score"]
+    if score is None and row["kind"] == "score":
+        raise BadInput(f"{where}: of kind score, but without a score")
+    if score is not None and (math.isnan(score) or not LOWEST <= score <= HIGHEST):
+        raise BadInput(f"{where}: score {score:g}; expected {LOWEST:g} to {HIGHEST:g}")
+
+
+def _row(place: str, number: int) -> str:
+    return f"{place}, row {number} (rows count from 0)"

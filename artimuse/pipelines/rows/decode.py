@@ -1,0 +1,98 @@
+"""Plan rows to rows with pixels: fetching, decoding, and the facts of each file."""
+
+# B images, H and W pixels, C = 3 channels
+import hashlib
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from artimuse.configs import DecodeLimits
+from artimuse.errors import RowError
+from artimuse.images import IMAGE_SIZE_PX, DecodedImage, decode, leave_limits_to_decode, phash
+from artimuse.interfaces import PixelArray
+from artimuse.pipelines.rows.job import BEGAN_AT, DECODE_S, FETCH_S, PIXELS, ScoreJob, refuse_blind_node
+from artimuse.sources.fetch import fetch
+from artimuse.sources.plan import read_plan_rows
+
+# 128 rows of pixels are 77 MB: under Ray's 128 MiB block, and small enough for several in flight.
+ROWS_PER_PIXEL_BLOCK = 128
+
+_PIXELS_TYPE = pa.binary(IMAGE_SIZE_PX * IMAGE_SIZE_PX * 3)
+_FACTS = (
+    pa.field("error_code", pa.string()),
+    pa.field("error", pa.string()),
+    pa.field("bytes", pa.int64()),
+    pa.field("sha256", pa.string()),
+    pa.field("width", pa.int32()),
+    pa.field("height", pa.int32()),
+    pa.field("format", pa.string()),
+    pa.field("phash", pa.uint64()),
+    pa.field(FETCH_S, pa.float64()),
+    pa.field(DECODE_S, pa.float64()),
+)
+
+
+class RowDecoder:
+    """Fetches and decodes the rows of one unit of work; a bad file becomes a failed row."""
+
+    def __init__(self, job: ScoreJob) -> None:
+        """Raises ClusterProblem on a node that does not see the images: its rows must not become failures."""
+        leave_limits_to_decode()
+        refuse_blind_node(job)
+        self.job = job
+
+    def __call__(self, shard: int, offsets: npt.NDArray[np.int32], chunk: int) -> Iterator[pa.Table]:
+        """Yields tables of at most `chunk` rows: the plan's columns, facts of the file, and the pixels."""
+        rows = read_plan_rows(self.job.output, shard, offsets)
+        for start in range(0, len(rows), chunk):
+            yield self._decode(rows.slice(start, chunk))
+
+    def _decode(self, rows: pa.Table) -> pa.Table:
+        began_at = pa.array([time.time()] * len(rows))
+        pixels_BHWC = np.zeros((len(rows), IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3), dtype=np.uint8)
+        facts = []
+        for i, uri in enumerate(rows["uri"].to_pylist()):
+            fact, pixels_HWC = _look_at(uri, self.job.limits)
+            facts.append(fact)
+            if pixels_HWC is not None:
+                pixels_BHWC[i] = pixels_HWC
+        for field in _FACTS:
+            rows = rows.append_column(field, pa.array([fact[field.name] for fact in facts], field.type))
+        return rows.append_column(BEGAN_AT, began_at).append_column(PIXELS, _as_column(pixels_BHWC))
+
+
+def pixels_of(rows: pa.Table) -> PixelArray:
+    """The pixels of decoded rows (B, H, W, C), over the same memory if that is in one piece."""
+    chunks = rows[PIXELS].chunks
+    column = chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
+    flat = np.frombuffer(column.buffers()[1], dtype=np.uint8)
+    width = column.type.byte_width
+    flat = flat[column.offset * width : (column.offset + len(column)) * width]
+    return flat.reshape(len(column), IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3)
+
+
+def _as_column(pixels_BHWC: PixelArray) -> pa.Array:
+    return pa.Array.from_buffers(_PIXELS_TYPE, len(pixels_BHWC), [None, pa.py_buffer(pixels_BHWC)])
+
+
+def _look_at(uri: str, limits: DecodeLimits) -> tuple[dict[str, object], PixelArray | None]:
+    """What a file is, and its pixels unless it is bad."""
+    fact: dict[str, object] = dict.fromkeys(field.name for field in _FACTS)
+    start = time.perf_counter()
+    data = fetch(uri, limits)
+    fetched = time.perf_counter()
+    image: DecodedImage | RowError = data if isinstance(data, RowError) else decode(data, limits)
+    if not isinstance(data, RowError):
+        fact |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    pixels_HWC = None
+    if isinstance(image, RowError):
+        fact |= {"error_code": image.code, "error": image.message}
+    else:
+        pixels_HWC = image.pixels_HWC
+        fact |= {"width": image.width, "height": image.height, "format": image.format}
+        fact |= {"phash": phash(pixels_HWC)}
+    fact |= {FETCH_S: fetched - start, DECODE_S: time.perf_counter() - fetched}
+    return fact, pixels_HWC

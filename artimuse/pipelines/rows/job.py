@@ -1,0 +1,46 @@
+"""What every stage of a scoring run knows, and the columns that exist between stages only."""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from artimuse.configs import DecodeLimits, EngineConfig
+from artimuse.errors import ClusterProblem, RowError
+from artimuse.schema import score_schema
+from artimuse.scoring import STRATEGIES
+from artimuse.sources.fetch import fetch
+from artimuse.storage import Folder
+
+# Not in the score table; `RowWriter` turns all but the pixels into receipts. The prefix keeps them apart from the
+# manifest's own columns, which may well be called `worker` or `pixels`.
+PIXELS = "artimuse:pixels"
+BEGAN_AT = "artimuse:began_at"
+FETCH_S = "artimuse:fetch_s"
+DECODE_S = "artimuse:decode_s"
+SCORE_S = "artimuse:score_s"
+WORKER = "artimuse:worker"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreJob:
+    """Everything a worker needs to know of a run."""
+
+    output: Folder
+    rows_per_shard: int
+    engine: EngineConfig
+    strategy: str
+    limits: DecodeLimits
+    carried: pa.Schema
+    witness_uris: tuple[str, ...]
+    """Images that the driver could read: a node that can read none of them lacks INPUT."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        return score_schema(STRATEGIES[self.strategy].values_K, self.carried)
+
+
+def refuse_blind_node(job: ScoreJob) -> None:
+    """Raises ClusterProblem if none of the images that the driver could read can be read here."""
+    errors = [fetch(uri, job.limits) for uri in job.witness_uris]
+    if errors and all(isinstance(error, RowError) for error in errors):
+        raise ClusterProblem(f"INPUT is not visible here: cannot read {job.witness_uris[0]}")

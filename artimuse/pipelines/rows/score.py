@@ -1,0 +1,134 @@
+"""Rows with pixels to score-table rows."""
+
+# B images, H and W pixels, C = 3 channels, K score values
+import logging
+import time
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from artimuse.engines import open_engine
+from artimuse.errors import EngineFailed
+from artimuse.images import IMAGE_SIZE_PX
+from artimuse.interfaces import BoolArray, PixelArray, ScoreDistribution
+from artimuse.pipelines.rows.decode import pixels_of
+from artimuse.pipelines.rows.job import BEGAN_AT, DECODE_S, FETCH_S, PIXELS, SCORE_S, WORKER, ScoreJob
+from artimuse.schema import SCORE_COLUMNS
+from artimuse.scorer import Scorer
+from artimuse.scoring import STRATEGIES
+
+logger = logging.getLogger(__name__)
+
+_PLAIN_GREY = np.full((1, IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3), 128, dtype=np.uint8)
+
+
+class RowScorer:
+    """Scores decoded rows; an image on which the network fails becomes a failed row."""
+
+    def __init__(self, job: ScoreJob, worker: str) -> None:
+        self.schema = job.schema
+        self.worker = worker
+        self.scorer = Scorer(open_engine(job.engine), STRATEGIES[job.strategy])
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        """Score-table rows, with the columns that `RowWriter` turns into receipts behind them.
+
+        Raises EngineFailed if the network fails on every image and on a plain grey one too: then it is to blame,
+        and no row should carry that.
+        """
+        start = time.perf_counter()
+        readable_B = rows["error_code"].is_null().to_numpy()
+        scores = _RowScores(len(rows), len(self.scorer.strategy.values_K))
+        if readable_B.any():
+            pixels_BHWC = pixels_of(rows)
+            # Choosing copies, and most batches have nothing to leave out.
+            readable_BHWC = pixels_BHWC if readable_B.all() else pixels_BHWC[readable_B]
+            self._score(readable_BHWC, np.flatnonzero(readable_B), scores)
+        rows = scores.add_to(rows.drop_columns(PIXELS))
+        table = pa.table({name: _column(rows, name, self.schema) for name in self.schema.names}, self.schema)
+        for name in (BEGAN_AT, FETCH_S, DECODE_S):
+            table = table.append_column(name, rows[name])
+        seconds = (time.perf_counter() - start) / len(rows)
+        return table.append_column(SCORE_S, pa.array(np.full(len(rows), seconds))).append_column(
+            WORKER, pa.array([self.worker] * len(rows), pa.string())
+        )
+
+    def _score(self, pixels_BHWC: PixelArray, indices: npt.NDArray[np.int64], scores: "_RowScores") -> None:
+        """`indices` are the places of these pixels in the batch."""
+        try:
+            scores.store(indices, self.scorer.score_pixels(pixels_BHWC))
+        except Exception as error:  # noqa: BLE001 - row boundary
+            logger.warning("batch failed, its images are scored one by one error=%s", error)
+            for i, index in enumerate(indices):
+                try:
+                    scores.store(indices[i : i + 1], self.scorer.score_pixels(pixels_BHWC[i : i + 1]))
+                except Exception as row_error:  # noqa: BLE001 - row boundary
+                    scores.fail(int(index), f"{type(row_error).__name__}: {row_error}")
+        if len(scores.errors) == len(indices):
+            self._refuse_broken_engine()
+
+    def _refuse_broken_engine(self) -> None:
+        try:
+            score = self.scorer.score_pixels(_PLAIN_GREY).mean_B[0]
+        except Exception as error:  # whatever the engine raises
+            raise EngineFailed(f"the engine fails on every image: {type(error).__name__}: {error}") from error
+        if not np.isfinite(score):
+            raise EngineFailed(
+                "the network's answer is not a finite number for any image:"
+                " its weights are damaged, or too large for this --dtype"
+            )
+
+
+class _RowScores:
+    """The score columns of a batch, filled in as images succeed."""
+
+    def __init__(self, num_rows: int, num_values: int) -> None:
+        self.mean_B = np.full(num_rows, np.nan, dtype=np.float32)
+        self.std_B = np.full(num_rows, np.nan, dtype=np.float32)
+        self.entropy_B = np.full(num_rows, np.nan, dtype=np.float32)
+        self.probs_BK = np.zeros((num_rows, num_values), dtype=np.float16)
+        self.errors: dict[int, str] = {}
+
+    def store(self, indices: npt.NDArray[np.int64], scores: ScoreDistribution) -> None:
+        self.mean_B[indices] = scores.mean_B
+        self.std_B[indices] = scores.std_B
+        self.entropy_B[indices] = scores.entropy_B
+        if scores.probs_BK is not None:
+            self.probs_BK[indices] = scores.probs_BK
+        for index in indices[~np.isfinite(scores.mean_B)]:
+            self.fail(int(index), "the network's answer is not a finite number")
+
+    def fail(self, index: int, message: str) -> None:
+        self.mean_B[index] = np.nan
+        self.errors[index] = message
+
+    def add_to(self, rows: pa.Table) -> pa.Table:
+        codes, messages = rows["error_code"].to_pylist(), rows["error"].to_pylist()
+        for index, message in self.errors.items():
+            codes[index], messages[index] = "model_error", message
+        failed_B: BoolArray = np.isnan(self.mean_B)
+        num_rows, num_values = self.probs_BK.shape
+        offsets = np.arange(0, (num_rows + 1) * num_values, num_values, dtype=np.int32)
+        columns = {
+            "error_code": pa.array(codes, pa.string()),
+            "error": pa.array(messages, pa.string()),
+            "status": pa.array(np.where(failed_B, "failed", "ok")),
+            "score": pa.array(self.mean_B, mask=failed_B),
+            "score_std": pa.array(self.std_B, mask=failed_B),
+            "score_entropy": pa.array(self.entropy_B, mask=failed_B),
+            "score_probs": pa.ListArray.from_arrays(offsets, pa.array(self.probs_BK.ravel()), mask=pa.array(failed_B)),
+            "attempt": pa.array(np.ones(num_rows, dtype=np.int8)),
+        }
+        rows = rows.drop_columns(["error_code", "error"])
+        for name, column in columns.items():
+            rows = rows.append_column(name, column)
+        return rows
+
+
+def _column(rows: pa.Table, name: str, schema: pa.Schema) -> pa.Array | pa.ChunkedArray:
+    """A column of the score table; those that this run does not make are null."""
+    if name in rows.column_names:
+        return rows[name]
+    assert name in SCORE_COLUMNS, name
+    return pa.nulls(len(rows), schema.field(name).type)

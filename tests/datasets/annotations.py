@@ -1,0 +1,33 @@
+"""Annotation tables for tests, as bringing one's own labels looks."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+Row = dict[str, Any]
+
+
+def annotation(image_id: str = "a", **fields: Any) -> Row:
+    return {
+        "image_id": image_id,
+        "uri": f"images/{image_id}.jpg",
+        "dataset": "mine",
+        "split": "train",
+        "kind": "score",
+        "score": 73.4,
+        **fields,
+    }
+
+
+def parquet(path: Path, rows: list[Row]) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return str(path)
+
+
+def json_lines(path: Path, rows: list[Row]) -> str:
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return str(path)

@@ -1,0 +1,206 @@
+"""What the report reads from the score table, and what it tells a person and a script."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from artimuse.errors import BadOutput
+from artimuse.pipelines.report import QUANTILES, ScoreReport, read_table_facts
+from artimuse.sinks.parquet import PARTS, ParquetSink
+from artimuse.storage import Folder
+from tests.sinks.score_rows import score_rows
+
+REPORT = {
+    "output": "/photos/scores",
+    "model": "nano",
+    "note": None,
+    "num_rows": 12_000,
+    "num_failed": 3,
+    "errors": {"corrupt": 1, "not_found": 2},
+    "score_quantiles": {"min": 1.25, "median": 51.5, "max": 97.0},
+    "num_new_rows": 2_000,
+    "images_per_s": 12.34,
+    "phase_s": {"planning": 0.5, "scoring": 162.0},
+    "worker_s": {"fetch": 1.0, "decode": 20.0, "score": 300.0, "write": 0.25},
+    "rows_by_worker_node": {"10.0.0.1/abcdef12": 2_000},
+    "skipped": {".txt": 4, "": 1},
+    "max_failed": 0.0,
+}
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Folder:
+    return Folder.at(str(tmp_path))
+
+
+@pytest.fixture
+def sink(output: Folder) -> ParquetSink:
+    return ParquetSink(output, 1000)
+
+
+def write_scores(sink: ParquetSink, scores: np.ndarray, *, rows_per_part: int) -> None:
+    rows = score_rows(range(len(scores)), score=0.0)
+    rows = rows.set_column(rows.column_names.index("score"), rows.schema.field("score"), [scores.astype(np.float32)])
+    for start in range(0, len(scores), rows_per_part):
+        sink.write(rows.slice(start, rows_per_part))
+
+
+def report(**changes: Any) -> ScoreReport:
+    return ScoreReport(**{**REPORT, **changes})
+
+
+def shown(report: ScoreReport, *, width: int = 120) -> str:
+    text = io.StringIO()
+    report.print(Console(file=text, width=width))
+    return text.getvalue()
+
+
+def quantile_name(q: float) -> str:
+    return {0.0: "min", 0.5: "median", 1.0: "max"}.get(q, f"{q:.0%}")
+
+
+@pytest.mark.parametrize("num_rows", [1, 2, 3, 5, 10, 999, 2500])
+@pytest.mark.parametrize("shape", ["even", "narrow", "ends"])
+def test_quantiles_agree_with_numpy_to_a_hundredth(output, sink, num_rows, shape):
+    random = np.random.default_rng(num_rows)
+    scores = {
+        "even": random.uniform(0, 100, num_rows),
+        "narrow": np.clip(random.normal(50, 0.05, num_rows), 0, 100),
+        "ends": random.choice([0.0, 100.0], num_rows),
+    }[shape]
+    write_scores(sink, scores, rows_per_part=250)
+    facts = read_table_facts(output, num_rows=num_rows)
+    assert facts.quantiles.keys() == {quantile_name(q) for q in QUANTILES}
+    for q in QUANTILES:
+        assert facts.quantiles[quantile_name(q)] == pytest.approx(np.quantile(scores, q), abs=0.01)
+
+
+def test_whole_scores_are_reported_as_they_are(output, sink):
+    write_scores(sink, np.array([0, 25, 50, 75, 100]), rows_per_part=5)
+    facts = read_table_facts(output, num_rows=5)
+    assert [facts.quantiles[name] for name in ("min", "25%", "median", "75%", "max")] == [0, 25, 50, 75, 100]
+
+
+def test_failed_rows_are_counted_by_code_and_have_no_quantiles(output, sink):
+    sink.write(score_rows([0, 1, 2], score=None))
+    facts = read_table_facts(output, num_rows=3)
+    assert (facts.num_rows, facts.num_failed, facts.errors, facts.quantiles) == (3, 3, {"not_found": 3}, {})
+
+
+def test_scored_and_failed_rows_of_several_shards_are_one_table(output, sink):
+    sink.write(score_rows(range(0, 900), score=20))
+    sink.write(score_rows(range(900, 1000), score=None))
+    sink.write(score_rows(range(1000, 1500), score=40))
+    facts = read_table_facts(output, num_rows=1500)
+    assert (facts.num_rows, facts.errors) == (1500, {"not_found": 100})
+    assert (facts.quantiles["min"], facts.quantiles["median"], facts.quantiles["max"]) == (20, 20, 40)
+
+
+def test_missing_rows_are_bad_output_with_their_number(output, sink):
+    sink.write(score_rows([0, 1, 2]))
+    sink.write(score_rows([1000]))
+    with pytest.raises(BadOutput, match="of 1001 images 997 are missing and 0 come twice") as caught:
+        read_table_facts(output, num_rows=1001)
+    assert output.url(PARTS) in str(caught.value)
+
+
+def test_rows_that_come_twice_are_bad_output_with_their_number(output, sink):
+    sink.write(score_rows([0, 1, 2]))
+    sink.write(score_rows([1, 2, 3]))
+    with pytest.raises(BadOutput, match="of 4 images 0 are missing and 2 come twice"):
+        read_table_facts(output, num_rows=4)
+
+
+def test_an_output_without_parts_misses_every_row(output):
+    with pytest.raises(BadOutput, match="of 3 images 3 are missing"):
+        read_table_facts(output, num_rows=3)
+
+
+def test_a_part_that_cannot_be_read_is_bad_output_by_name(output, sink):
+    part = sink.write(score_rows([0, 1, 2])).part
+    output.write(f"{PARTS}/{part}", b"PAR1 torn")
+    with pytest.raises(BadOutput, match=rf"{part}: not a readable part"):
+        read_table_facts(output, num_rows=3)
+
+
+def test_files_beside_the_parts_are_not_read(output, sink):
+    sink.write(score_rows([0, 1, 2]))
+    output.write(f"{PARTS}/.DS_Store", b"mine")
+    output.write(f"{PARTS}/_SUCCESS", b"")
+    assert read_table_facts(output, num_rows=3).num_rows == 3
+
+
+@pytest.mark.parametrize(
+    ("num_failed", "num_rows", "max_failed", "status"),
+    [
+        (0, 10, 0.0, 0),
+        (1, 10, 0.0, 3),
+        (1, 10, 0.1, 0),
+        (2, 10, 0.1, 3),
+        (10, 10, 1.0, 0),
+        # 0.29 * 100 is a little less than 29 in floating point.
+        (29, 100, 0.29, 0),
+        (30, 100, 0.29, 3),
+        (57, 100, 0.57, 0),
+        (1, 1_000_000, 0.000001, 0),
+        (2, 1_000_000, 0.000001, 3),
+    ],
+)
+def test_the_exit_status_is_3_when_more_than_the_tolerated_fraction_failed(num_failed, num_rows, max_failed, status):
+    made = report(num_failed=num_failed, num_rows=num_rows, max_failed=max_failed)
+    assert made.exit_status == status
+    assert made.as_dict()["exit_status"] == status
+
+
+def test_every_tolerated_percentage_tolerates_just_that_many(output):
+    for percent in range(101):
+        tolerated = report(num_failed=percent, num_rows=100, max_failed=float(f"{percent / 100:.2f}"))
+        assert tolerated.exit_status == 0, percent
+
+
+def test_json_is_the_report(output):
+    assert json.loads(report().to_json()) == {**REPORT, "exit_status": 3}
+
+
+def test_the_printed_table_holds_what_matters():
+    text = " ".join(shown(report()).split())
+    for fact in (
+        "12,000: 11,997 scored, 3 failed",
+        "2 not_found 1 corrupt",
+        "4 .txt, 1 without suffix (left out)",
+        "min 1.25 median 51.50 max 97.00",
+        "2,000 images, 12.3 images/s; 10,000 were done before",
+        "planning 0.5 s, scoring 162.0 s",
+        "decode 20.0 s",
+        "model nano",
+        "/photos/scores/scores/*.parquet",
+    ):
+        assert fact in text
+
+
+def test_nothing_to_do_is_said_in_so_many_words():
+    text = shown(report(num_new_rows=0))
+    assert "nothing to do: every image was done before" in text
+    assert "images/s" not in text
+
+
+def test_a_note_is_printed_below():
+    assert shown(report(note="These scores mean nothing.")).rstrip().endswith("These scores mean nothing.")
+
+
+@pytest.mark.parametrize("place", ["/photos/[red]album[/red]", "/photos/[2024] summer", "/photos/[/]", "/p/:smile:/a"])
+def test_paths_with_brackets_are_printed_as_they_are(place):
+    text = shown(report(output=place, model=place, skipped={".[b]": 1}, note=f"see {place}"))
+    assert f"{place}/scores/*.parquet" in text
+    assert f"see {place}" in text
+    assert "1 .[b]" in text
+
+
+def test_long_paths_are_folded_and_not_cut():
+    place = "/photos/" + "x" * 300
+    assert place in shown(report(output=place), width=80).replace(" ", "").replace("\n", "")

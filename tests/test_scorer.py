@@ -1,0 +1,146 @@
+"""The Python API: images in, scores out, without Ray."""
+
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+from PIL import Image
+
+import artimuse
+from artimuse.configs import EngineConfig
+from artimuse.engines.fake import FakeEngine
+from artimuse.errors import BadCheckpoint, UnreadableImage
+from artimuse.scorer import Scorer
+from artimuse.scoring import STRATEGIES
+from tests.pictures import encoded, picture, png_that_declares
+
+
+@pytest.fixture(scope="module")
+def nano() -> Scorer:
+    return artimuse.load("nano", device="cpu")
+
+
+@pytest.fixture
+def fake() -> Scorer:
+    """By brightness."""
+    return Scorer(FakeEngine(EngineConfig(name="fake")), STRATEGIES["ordered_100"])
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo [1].png"
+    path.write_bytes(encoded(picture(90, width=200, height=80)))
+    return path
+
+
+def test_a_path_its_bytes_and_the_opened_image_have_the_same_score(nano: Scorer, photo: Path):
+    with Image.open(photo) as opened:
+        scores = nano.score([str(photo), photo, photo.read_bytes(), opened, picture(90, width=200, height=80)])
+    alone = nano.score([photo])[0]
+    for score in scores:
+        assert 0 <= score.score <= 100
+        assert (score.score, score.std) == pytest.approx((alone.score, alone.std), abs=1e-3)
+
+
+def test_a_score_comes_with_the_distribution_it_is_the_mean_of(nano: Scorer):
+    [score] = nano.score([picture(90)])
+    assert score.probs_K is not None
+    assert score.probs_K.shape == score.values_K.shape == (101,)
+    assert score.probs_K.sum() == pytest.approx(1, abs=1e-5)
+    assert score.probs_K @ score.values_K == pytest.approx(score.score, abs=1e-3)
+
+
+def test_scores_come_in_the_order_of_the_images(fake: Scorer):
+    levels = [200, 40, 120]
+    scores = [score.score for score in fake.score([picture(level) for level in levels])]
+    np.testing.assert_allclose(scores, [level / 2.55 for level in levels], atol=2)
+
+
+def test_images_of_every_mode_and_size_are_taken(fake: Scorer):
+    modes = ("1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "I;16", "F")
+    images = [picture(250, width=30, height=900).convert("L").convert(mode) for mode in modes]
+    assert len(fake.score(images)) == len(modes)
+
+
+def test_a_url_is_a_path(fake: Scorer, memory_url: str):
+    fsspec.filesystem("memory").pipe_file(f"{memory_url}/a.png", encoded(picture(90)))
+    assert fake.score([f"{memory_url}/a.png"])[0].score == pytest.approx(90 / 2.55, abs=1)
+
+
+def test_no_images_have_no_scores(nano: Scorer):
+    assert nano.score([]) == []
+
+
+def test_a_single_image_instead_of_a_list_is_a_type_error_with_the_way_out(fake: Scorer, photo: Path):
+    for single in (str(photo), photo, photo.read_bytes(), picture(90)):
+        with pytest.raises(TypeError, match=r"score\(\[image\]\)\[0\]"):
+            fake.score(single)
+
+
+def test_a_file_that_is_no_picture_is_unreadable_by_name(fake: Scorer, photo: Path, tmp_path: Path):
+    (tmp_path / "letter.jpg").write_bytes(b"I am a letter.")
+    with pytest.raises(UnreadableImage, match=r"letter\.jpg: .*unsupported_format"):
+        fake.score([photo, tmp_path / "letter.jpg"])
+
+
+def test_a_file_that_is_not_there_is_unreadable_by_name(fake: Scorer, tmp_path: Path):
+    for missing in (tmp_path / "gone.jpg", str(tmp_path / "gone.jpg")):
+        with pytest.raises(UnreadableImage, match=r"gone\.jpg: no such file \(not_found\)"):
+            fake.score([missing])
+    with pytest.raises(UnreadableImage, match="a directory, not a file"):
+        fake.score([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [(b"", "corrupt"), (encoded(picture(90), "JPEG")[:700], "truncated"), (png_that_declares(20_000, 20_000), "many")],
+)
+def test_bytes_that_are_no_picture_are_unreadable_with_the_reason(fake: Scorer, data: bytes, code: str):
+    with pytest.raises(UnreadableImage, match=rf"{len(data)} bytes: .*{code}"):
+        fake.score([data])
+
+
+def test_an_opened_image_that_turns_out_truncated_is_unreadable_by_name(fake: Scorer, tmp_path: Path):
+    (tmp_path / "cut.jpg").write_bytes(encoded(picture(90, width=320, height=240), "JPEG")[:3000])
+    with Image.open(tmp_path / "cut.jpg") as opened, pytest.raises(UnreadableImage, match=r"cut\.jpg: .*truncated"):
+        fake.score([opened])
+
+
+def test_strategy_and_batch_size_can_be_chosen():
+    scorer = artimuse.load("nano", device="cpu", strategy="levels_5", batch_size=2)
+    scores = scorer.score([picture(90)] * 3)
+    assert [score.values_K.tolist() for score in scores] == [[0, 25, 50, 75, 100]] * 3
+
+
+class TextsOnly(FakeEngine):
+    capabilities = frozenset({"texts"})
+
+
+def test_an_engine_without_logits_is_refused():
+    with pytest.raises(ValueError, match="TextsOnly gives no logits; strategy ordered_100 needs them"):
+        Scorer(TextsOnly(EngineConfig(name="fake")), STRATEGIES["ordered_100"])
+
+
+class OtherVocabulary(FakeEngine):
+    """Its tokenizer knows the letters a to y and nothing else."""
+
+    class Letters:
+        def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
+            return [ord(letter) for letter in text]
+
+        def convert_tokens_to_ids(self, tokens: list[str]) -> list[int | None]:
+            return [ord(token) if len(token) == 1 and "a" <= token <= "y" else None for token in tokens]
+
+    tokenizer = Letters()
+
+
+@pytest.mark.parametrize(("strategy", "missing"), [("ordered_100", "aa"), ("existing_25", "z"), ("levels_5", "Ġbad")])
+def test_a_vocabulary_without_the_strategys_tokens_is_refused(strategy: str, missing: str):
+    with pytest.raises(BadCheckpoint, match=f"strategy {strategy}: the tokenizer has no token '{missing}'"):
+        Scorer(OtherVocabulary(EngineConfig(name="fake")), STRATEGIES[strategy])
+
+
+def test_a_model_that_is_not_there_is_a_bad_checkpoint():
+    with pytest.raises(BadCheckpoint, match="no-such-model"):
+        artimuse.load("./no-such-model")
