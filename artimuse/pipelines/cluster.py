@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -51,7 +52,13 @@ def connect(*, debug: bool) -> None:
             try:
                 level = logging.INFO if debug else logging.ERROR
                 ray.init(include_dashboard=False, log_to_driver=debug, logging_level=level)
-            except (ConnectionError, AuthenticationError) as error:
+            except ConnectionError as error:
+                # To a cluster with tokens the wrong one, or none, looks like no answer at all (Ray 2.60).
+                raise ClusterProblem(
+                    f"cannot connect to Ray: {str(error).splitlines()[0]}; if it runs and wants a token, set"
+                    " RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file with its token"
+                ) from error
+            except AuthenticationError as error:
                 raise ClusterProblem(f"cannot connect to Ray: {str(error).splitlines()[0]}") from error
     context = DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = debug
@@ -64,6 +71,7 @@ def _silence_ray() -> None:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module=r"ray\.")
 
 
 @contextmanager

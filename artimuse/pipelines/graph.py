@@ -17,7 +17,7 @@ import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
-from artimuse.errors import ArtiMuseError
+from artimuse.errors import ArtiMuseError, ClusterProblem
 from artimuse.pipelines.cluster import Workers
 from artimuse.pipelines.rows import ROWS_PER_PIXEL_BLOCK, RowDecoder, RowScorer, RowWriter, ScoreJob
 
@@ -98,7 +98,7 @@ def receipts(job: ScoreJob, units: Iterable[Unit], workers: Workers, *, rows_per
     if workers.num_gpus:
         decoders = ActorPoolStrategy(min_size=1, max_size=workers.max_decoders, max_tasks_in_flight_per_actor=2)
         data = data.map_batches(DecodeActor, batch_size=1, compute=decoders, num_cpus=1, **options)
-        data = data.map_batches(ScoreActor, batch_size=ROWS_PER_PIXEL_BLOCK, **sized, **options)
+        data = data.map_batches(ScoreActor, batch_size=min(ROWS_PER_PIXEL_BLOCK, rows_per_part), **sized, **options)
         write_batch = rows_per_part
     else:
         data = data.map_batches(DecodeAndScoreActor, batch_size=1, **sized, **options)
@@ -133,6 +133,8 @@ def _made(make: Callable[[], Stage]) -> Stage:
     """The stage, or what raises its error on the first call: of an actor's constructor Ray keeps only the text."""
     try:
         return make()
+    except ClusterProblem as problem:
+        error: ArtiMuseError = ClusterProblem(f"node {_this_node()}: {problem}")
     except ArtiMuseError as problem:
         error = problem
 

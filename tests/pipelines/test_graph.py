@@ -1,0 +1,170 @@
+"""The graph on clusters of every shape it must survive, and with workers that die or fail."""
+
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from artimuse.cli import main
+from artimuse.configs import ScoreConfig
+from artimuse.pipelines import score as pipeline
+from tests.broken_engines import FAULT, BrokenEngineConfig
+from tests.clusters import SCORE, Cluster, own_cluster, wait_until
+from tests.pictures import encoded, good_folder, mixed_folder, picture
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
+
+FAKE = ("--engine", "fake", "--max-failed", "1")
+NUM_GOOD = 150
+
+SCORE_IN_SMALL_SHARDS = """
+import functools, sys
+from artimuse import cli
+from artimuse.pipelines import score
+score.ROWS_PER_SHARD = 50
+score.write_plan = functools.partial(score.write_plan, rows_per_group=50)
+sys.exit(cli.main(["score", *sys.argv[1:]]))
+"""
+
+
+@pytest.fixture(scope="module")
+def small_cluster() -> Iterator[Cluster]:
+    """Two logical CPUs, and two GPUs that are only declared: the fake engine does not look for them."""
+    with own_cluster("--num-cpus=2", "--num-gpus=2", f"--object-store-memory={200 * 2**20}") as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> tuple[Path, dict[str, str | None]]:
+    """A folder of good and bad files: image_id -> error code, None for good."""
+    folder = good_folder(tmp_path_factory.mktemp("pictures"), NUM_GOOD)
+    return folder, {f"{i:04d}.png": None for i in range(NUM_GOOD)} | mixed_folder(folder)
+
+
+@pytest.fixture(scope="module")
+def rows_of_two_cpus(small_cluster, pictures, tmp_path_factory) -> list[dict]:
+    folder, codes = pictures
+    output = tmp_path_factory.mktemp("output")
+    done = small_cluster.score(folder, output, *FAKE, "--num-gpus", "0", "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    rows = table(output)
+    assert {row["image_id"]: row["error_code"] for row in rows} == codes
+    assert len(rows) == len(codes)
+    return rows
+
+
+def test_two_cpus_are_enough_for_as_many_workers_as_there_are_cpus(small_cluster, pictures, tmp_path, rows_of_two_cpus):
+    done = small_cluster.score(pictures[0], tmp_path, *FAKE, "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert table(tmp_path) == rows_of_two_cpus
+
+
+def test_workers_with_gpus_are_fed_by_decoders_and_score_the_same(small_cluster, pictures, tmp_path, rows_of_two_cpus):
+    done = small_cluster.score(pictures[0], tmp_path, *FAKE, "--num-gpus", "1", "--workers", "1:2")
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    assert table(tmp_path) == rows_of_two_cpus
+    rows_per_part = len(rows_of_two_cpus) // (4 * 2)
+    sizes = [len(numbers) for numbers in rows_by_part(tmp_path).values()]
+    assert max(sizes) <= rows_per_part
+    assert len(sizes) <= len(rows_of_two_cpus) / rows_per_part + 2
+
+
+def test_workers_with_gpus_mix_no_shards(small_cluster, pictures, tmp_path, rows_of_two_cpus):
+    arguments = (pictures[0], tmp_path, *FAKE, "--num-gpus", "1", "--workers", "2")
+    done = small_cluster.run(sys.executable, "-c", SCORE_IN_SMALL_SHARDS, *arguments)
+    assert done.returncode == 0, done.stderr
+    rows = table(tmp_path)
+    for name in ("row_number", "image_id", "error_code"):
+        assert [row[name] for row in rows] == [row[name] for row in rows_of_two_cpus]
+    # Not exactly: in batches of other sizes numpy rounds the last bit differently.
+    good, same = ([row["score"] for row in table if row["score"]] for table in (rows, rows_of_two_cpus))
+    assert good == pytest.approx(same, abs=1e-4)
+    assert_no_part_mixes_shards(tmp_path, rows_per_shard=50)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_long_run_goes_through_several_graphs_and_shards(tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "ROWS_PER_SHARD", 60)
+    monkeypatch.setattr(pipeline, "write_plan", partial(pipeline.write_plan, rows_per_group=60))
+    monkeypatch.setattr(pipeline, "UNITS_PER_GRAPH", 3)
+    monkeypatch.setattr(pipeline, "UNITS_PER_WORKER_AND_GRAPH", 1)
+    good_folder(tmp_path / "in", 200)
+    assert main(["score", str(tmp_path / "in"), str(tmp_path / "out"), *FAKE, "--workers", "2"]) == 0
+    assert [row["row_number"] for row in table(tmp_path / "out")] == list(range(200))
+    # Four graphs of three parts. Workers have a CPU each of four: if graphs kept theirs, the third would wait for ever.
+    assert len(rows_by_part(tmp_path / "out")) == 10
+    assert_no_part_mixes_shards(tmp_path / "out", rows_per_shard=60)
+
+
+def test_a_worker_that_is_killed_costs_no_row(small_cluster, tmp_path):
+    folder_of_large_pictures(tmp_path / "in", 120)
+    parts = tmp_path / "out" / "scores"
+    run = small_cluster.start(*SCORE, tmp_path / "in", tmp_path / "out", *FAKE, "--num-gpus", "0", "--workers", "2")
+    wait_until(lambda: run.poll() is not None or (parts.is_dir() and any(parts.glob("*.parquet"))), timeout_s=60)
+    killed, *_ = small_cluster.workers("DecodeAndScoreActor")
+    os.kill(killed, signal.SIGKILL)
+    num_parts_then = len(list(parts.glob("*.parquet")))
+    _, shown = run.communicate(timeout=60)
+    assert run.returncode == 0, shown
+    assert num_parts_then < len(list(parts.glob("*.parquet")))
+    assert [row["row_number"] for row in table(tmp_path / "out")] == list(range(120))
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_worker_on_a_node_that_does_not_see_the_images_stops_the_run_and_fails_no_row(tmp_path, monkeypatch, capsys):
+    """As on a node that joins when the nodes have been checked."""
+    monkeypatch.setattr(pipeline, "_witnesses", lambda config, output: ["/elsewhere/a.png"])
+    good_folder(tmp_path / "in", 40)
+    assert main(["score", str(tmp_path / "in"), str(tmp_path / "out"), *FAKE, "--workers", "2"]) == 1
+    line = r"error: node [\d.]+/[0-9a-f]{8}: INPUT is not visible here: cannot read /elsewhere/a\.png\n"
+    assert re.search(line, capsys.readouterr().err)
+    assert not (tmp_path / "out" / "scores").exists()
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_an_engine_that_fails_on_every_image_stops_the_run_and_fails_no_row(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(ScoreConfig, "engine_config", BrokenEngineConfig(name="FailsOnEveryImage"))
+    good_folder(tmp_path / "in", 40)
+    assert main(["score", str(tmp_path / "in"), str(tmp_path / "out"), *FAKE, "--workers", "2"]) == 1
+    assert f"error: the engine fails on every image: RuntimeError: {FAULT}" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "scores").exists()
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_an_engine_that_does_not_load_stops_the_run_with_its_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(ScoreConfig, "engine_config", BrokenEngineConfig(name="FailsToLoad"))
+    good_folder(tmp_path / "in", 40)
+    with pytest.raises(Exception, match=FAULT):
+        main(["score", str(tmp_path / "in"), str(tmp_path / "out"), *FAKE, "--workers", "2"])
+    assert not (tmp_path / "out" / "scores").exists()
+
+
+def folder_of_large_pictures(folder: Path, count: int) -> None:
+    """`count` names of one picture that takes a while to decode, so that a run does not end before it is disturbed."""
+    folder.mkdir()
+    whole = folder.with_suffix(".jpg")
+    whole.write_bytes(encoded(picture(width=2400, height=1600), "JPEG"))
+    for i in range(count):
+        (folder / f"{i:04d}.jpg").symlink_to(whole)
+
+
+def table(output: Path) -> list[dict]:
+    return pq.read_table(output / "scores").sort_by("row_number").to_pylist()
+
+
+def rows_by_part(output: Path) -> dict[str, list[int]]:
+    """The row numbers in each part, by its name."""
+    parts = (output / "scores").iterdir()
+    return {part.name: pq.read_table(part, columns=["row_number"])["row_number"].to_pylist() for part in parts}
+
+
+def assert_no_part_mixes_shards(output: Path, *, rows_per_shard: int) -> None:
+    for name, numbers in rows_by_part(output).items():
+        assert {number // rows_per_shard for number in numbers} == {int(name.split("-")[0])}
