@@ -21,6 +21,14 @@ ROW_NUMBER = _field("row_number", pa.int64(), "position of the image in the plan
 IMAGE_ID = _field("image_id", pa.string(), "the manifest's id, or the path relative to INPUT; unique", nullable=False)
 URI = _field("uri", pa.string(), "where the image was read", nullable=False)
 
+OWN_PREFIX = "artimuse:"
+"""Of columns that are not in the score table: those of the plan, and those between the stages of a run."""
+OFFSET = _field(
+    f"{OWN_PREFIX}offset", pa.int64(), "in a tar the image's first byte, in a Parquet file its row; or null"
+)
+LENGTH = _field(f"{OWN_PREFIX}length", pa.int64(), "of an image in a tar, bytes; null elsewhere")
+COLUMN = _field(f"{OWN_PREFIX}column", pa.string(), "of an image in a Parquet file; null elsewhere")
+
 _SCORE_FIELDS = (
     ROW_NUMBER,
     IMAGE_ID,
@@ -61,7 +69,8 @@ def score_schema(values_K: FloatArray, carried: pa.Schema) -> pa.Schema:
 
 def carried_name(name: str) -> str:
     """The column under which a manifest's own column is stored: unchanged unless the name is ours, in any case."""
-    return f"input_{name}" if fold_case(name) in SCORE_COLUMNS else name
+    is_ours = fold_case(name) in SCORE_COLUMNS or fold_case(name).startswith(OWN_PREFIX)
+    return f"input_{name}" if is_ours else name
 
 
 def fold_case(name: str) -> str:

@@ -13,6 +13,7 @@ LAYERS = (
     ("engines", "datasets", "sinks"),
     ("model", "sources"),
     ("storage",),
+    ("remote",),
     ("scoring", "images"),
     ("configs", "schema"),
     ("prompts",),

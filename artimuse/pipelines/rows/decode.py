@@ -14,7 +14,8 @@ from artimuse.errors import RowError
 from artimuse.images import IMAGE_SIZE_PX, DecodedImage, decode, leave_limits_to_decode, phash
 from artimuse.interfaces import PixelArray
 from artimuse.pipelines.rows.job import BEGAN_AT, DECODE_S, FETCH_S, PIXELS, ScoreJob, refuse_blind_node
-from artimuse.sources.fetch import fetch
+from artimuse.sources.fetcher import Fetcher
+from artimuse.sources.location import locations
 from artimuse.sources.plan import read_plan_rows
 
 # 128 rows of pixels are 77 MB: under Ray's 128 MiB block, and small enough for several in flight.
@@ -43,19 +44,21 @@ class RowDecoder:
         leave_limits_to_decode()
         refuse_blind_node(job)
         self.job = job
+        self.fetcher = Fetcher(job.limits)
 
     def __call__(self, shard: int, offsets: npt.NDArray[np.int32], chunk: int) -> Iterator[pa.Table]:
         """Yields tables of at most `chunk` rows: the plan's columns, facts of the file, and the pixels."""
         rows = read_plan_rows(self.job.output, shard, offsets)
+        fetched = self.fetcher(locations(rows))
         for start in range(0, len(rows), chunk):
-            yield self._decode(rows.slice(start, chunk))
+            yield self._decode(rows.slice(start, chunk), fetched)
 
-    def _decode(self, rows: pa.Table) -> pa.Table:
+    def _decode(self, rows: pa.Table, fetched: Iterator[bytes | RowError]) -> pa.Table:
         began_at = pa.array([time.time()] * len(rows))
         pixels_BHWC = np.zeros((len(rows), IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3), dtype=np.uint8)
         facts = []
-        for i, uri in enumerate(rows["uri"].to_pylist()):
-            fact, pixels_HWC = _look_at(uri, self.job.limits)
+        for i in range(len(rows)):
+            fact, pixels_HWC = _look_at(fetched, self.job.limits)
             facts.append(fact)
             if pixels_HWC is not None:
                 pixels_BHWC[i] = pixels_HWC
@@ -78,12 +81,12 @@ def _as_column(pixels_BHWC: PixelArray) -> pa.Array:
     return pa.Array.from_buffers(_PIXELS_TYPE, len(pixels_BHWC), [None, pa.py_buffer(pixels_BHWC)])
 
 
-def _look_at(uri: str, limits: DecodeLimits) -> tuple[dict[str, object], PixelArray | None]:
-    """What a file is, and its pixels unless it is bad."""
+def _look_at(fetched: Iterator[bytes | RowError], limits: DecodeLimits) -> tuple[dict[str, object], PixelArray | None]:
+    """What the next file is, and its pixels unless it is bad. Its seconds of fetching are those spent waiting."""
     fact: dict[str, object] = dict.fromkeys(field.name for field in _FACTS)
     start = time.perf_counter()
-    data = fetch(uri, limits)
-    fetched = time.perf_counter()
+    data = next(fetched)
+    arrived = time.perf_counter()
     image: DecodedImage | RowError = data if isinstance(data, RowError) else decode(data, limits)
     if not isinstance(data, RowError):
         fact |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
@@ -94,5 +97,5 @@ def _look_at(uri: str, limits: DecodeLimits) -> tuple[dict[str, object], PixelAr
         pixels_HWC = image.pixels_HWC
         fact |= {"width": image.width, "height": image.height, "format": image.format}
         fact |= {"phash": phash(pixels_HWC)}
-    fact |= {FETCH_S: fetched - start, DECODE_S: time.perf_counter() - fetched}
+    fact |= {FETCH_S: arrived - start, DECODE_S: time.perf_counter() - arrived}
     return fact, pixels_HWC
