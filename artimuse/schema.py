@@ -50,10 +50,17 @@ _SCORE_FIELDS = (
     _field("phash", pa.uint64(), "64-bit DCT perceptual hash of the picture the model saw (imagehash.phash)"),
     _field("attempt", pa.int8(), "1; 2 after a retry of failed rows", nullable=False),
 )
-SCORE_COLUMNS: tuple[str, ...] = tuple(field.name for field in _SCORE_FIELDS)
+METADATA_FIELDS = (
+    _field("meta_prompt", pa.string(), "what the image was generated from, as its generator wrote it into the file"),
+    _field("meta_negative_prompt", pa.string(), "what the generator was to avoid"),
+    _field("meta_seed", pa.string(), "the generator's seed, as written"),
+    _field("meta_generator", pa.string(), "name of the generator, with its version if the file tells"),
+)
+"""Only with --image-metadata, between our other columns and the manifest's; null where the file says nothing."""
+SCORE_COLUMNS: tuple[str, ...] = tuple(field.name for field in (*_SCORE_FIELDS, *METADATA_FIELDS))
 
 
-def score_schema(values_K: FloatArray, carried: pa.Schema) -> pa.Schema:
+def score_schema(values_K: FloatArray, carried: pa.Schema, *, with_metadata: bool = False) -> pa.Schema:
     """Schema of the score table: our columns, then the manifest's own.
 
     The K score values of `score_probs` are JSON in its metadata under `values`, so that quantiles need nothing else.
@@ -64,7 +71,7 @@ def score_schema(values_K: FloatArray, carried: pa.Schema) -> pa.Schema:
         else field
         for field in _SCORE_FIELDS
     ]
-    return pa.schema([*fields, *carried])
+    return pa.schema([*fields, *(METADATA_FIELDS if with_metadata else ()), *carried])
 
 
 def carried_name(name: str) -> str:

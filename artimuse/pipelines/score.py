@@ -171,7 +171,11 @@ def _record(config: ScoreConfig, output: Folder, model: _Model, plan: Mapping[st
         "started_at": _now(),
         "note": None if model.is_trained else UNTRAINED_NOTE,
         "fingerprints": {
-            "plan": {"input": _absolute(config.input)},
+            "plan": {
+                "input": _absolute(config.input),
+                "image_column": config.image_column,
+                "image_metadata": config.image_metadata,
+            },
             "score": {
                 "weights": model.digest,
                 "strategy": strategy.name,
@@ -203,6 +207,7 @@ def _job(config: ScoreConfig, output: Folder, rows_per_shard: int) -> ScoreJob:
         engine=config.engine_config,
         strategy=config.strategy,
         limits=config.limits,
+        with_metadata=config.image_metadata,
         carried=plan_carried_schema(output),
         witnesses=tuple(_witnesses(config, output)),
     )

@@ -53,7 +53,7 @@ class FaultProxy(ThreadingHTTPServer):
 @contextmanager
 def fault_proxy(upstream: str, fault: Fault, share: float) -> Iterator[FaultProxy]:
     with FaultProxy(upstream, fault, share) as proxy:
-        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        threading.Thread(target=proxy.serve_forever, args=[0.02], daemon=True).start()
         yield proxy
         proxy.shutdown()
 

@@ -31,13 +31,15 @@ class ScoreJob:
     engine: EngineConfig
     strategy: str
     limits: DecodeLimits
+    with_metadata: bool
+    """True to read what generators wrote into their images."""
     carried: pa.Schema
     witnesses: tuple[Location, ...]
     """Images that the driver could read: a node that can read none of them lacks INPUT."""
 
     @property
     def schema(self) -> pa.Schema:
-        return score_schema(STRATEGIES[self.strategy].values_K, self.carried)
+        return score_schema(STRATEGIES[self.strategy].values_K, self.carried, with_metadata=self.with_metadata)
 
 
 def refuse_blind_node(job: ScoreJob) -> None:
