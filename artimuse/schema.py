@@ -57,7 +57,8 @@ METADATA_FIELDS = (
     _field("meta_generator", pa.string(), "name of the generator, with its version if the file tells"),
 )
 """Only with --image-metadata, between our other columns and the manifest's; null where the file says nothing."""
-SCORE_COLUMNS: tuple[str, ...] = tuple(field.name for field in (*_SCORE_FIELDS, *METADATA_FIELDS))
+SCORE_COLUMNS: tuple[str, ...] = tuple(field.name for field in _SCORE_FIELDS)
+_OUR_NAMES = {*SCORE_COLUMNS, *(field.name for field in METADATA_FIELDS)}
 
 
 def score_schema(values_K: FloatArray, carried: pa.Schema, *, with_metadata: bool = False) -> pa.Schema:
@@ -76,8 +77,8 @@ def score_schema(values_K: FloatArray, carried: pa.Schema, *, with_metadata: boo
 
 def carried_name(name: str) -> str:
     """The column under which a manifest's own column is stored: unchanged unless the name is ours, in any case."""
-    is_ours = fold_case(name) in SCORE_COLUMNS or fold_case(name).startswith(OWN_PREFIX)
-    return f"input_{name}" if is_ours else name
+    folded = fold_case(name)
+    return f"input_{name}" if folded in _OUR_NAMES or folded.startswith(OWN_PREFIX) else name
 
 
 def fold_case(name: str) -> str:

@@ -31,7 +31,7 @@ class ScoreJob:
     engine: EngineConfig
     strategy: str
     limits: DecodeLimits
-    with_metadata: bool
+    with_metadata: bool = False
     """True to read what generators wrote into their images."""
     carried: pa.Schema
     witnesses: tuple[Location, ...]
