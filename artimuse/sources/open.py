@@ -38,21 +38,61 @@ def open_source(
     """
     place = _absolute(input)
     suffix, suffixes = suffix_of(place), image_suffixes(formats)
-    if input.endswith(_COMPRESSED):
+    if place.endswith(_COMPRESSED):
         raise BadInput(f"{input}: a compressed tar, whose members cannot be read by offset. Decompress it.")
+    files = _containers(place, suffix, suffixes, image_column)
+    if files and files.suffix == ".parquet":
+        return ParquetImagesSource(files, image_column=image_column)
+    if image_column:
+        raise BadInput(f"{input}: not Parquet, and has no column `{image_column}` (--image-column)")
+    if files:
+        return TarSource(files, suffixes=suffixes)
     if _is_folder(place, suffix, suffixes):
-        return _open_folder(place.rstrip("/") or "/", suffixes, image_column)
-    if is_pattern(place) and not _exists(place):
-        if suffix in _CONTAINERS:
-            return _open_containers(ContainerFiles(place, suffix, is_glob=True), suffixes, image_column)
+        return FolderSource(place.rstrip("/") or "/", suffixes=suffixes)
+    if _is_glob(place):
         return GlobSource(place)
-    if suffix == ".tar" or (suffix == ".parquet" and (image_column or not has_uris(place))):
-        return _open_containers(ContainerFiles(place, suffix), suffixes, image_column)
     if suffix in TABLES:
         return ManifestSource(place, allow_http=allow_http)
     if suffix in suffixes:
         return SingleSource(place, allow_http=allow_http)
     raise BadInput(f"{input}: not a collection this version reads. {_ACCEPTED}.")
+
+
+def _containers(place: str, suffix: str, suffixes: Collection[str], image_column: str | None) -> ContainerFiles | None:
+    """The files that images are inside of; None if INPUT names the images themselves, or a manifest."""
+    if _is_folder(place, suffix, suffixes):
+        root = place.rstrip("/") or "/"
+        found = ".parquet" if image_column else _kind_of_folder(root, suffixes)
+        return ContainerFiles(root, found, is_folder=True) if found else None
+    if suffix not in _CONTAINERS:
+        return None
+    if _is_glob(place):
+        return ContainerFiles(place, suffix, is_glob=True)
+    is_manifest = suffix == ".parquet" and not image_column and has_uris(place)
+    return None if is_manifest else ContainerFiles(place, suffix)
+
+
+def _kind_of_folder(root: str, suffixes: Collection[str]) -> str | None:
+    """None if it has any image, else the kind of container it has."""
+    found = set[str]()
+    for path in list_files(root, EVERYTHING):
+        suffix = suffix_of(path)
+        if suffix in suffixes:
+            return None
+        found |= {suffix} & set(_CONTAINERS)
+    return next((suffix for suffix in _CONTAINERS if suffix in found), None)
+
+
+def _is_folder(place: str, suffix: str, suffixes: Collection[str]) -> bool:
+    """On a store, which has no directories, what looks neither like a file nor like a pattern."""
+    if local_path(place) is not None:
+        return Path(place).is_dir()
+    looks_like_file = suffix in suffixes or suffix in TABLES or suffix in _CONTAINERS
+    return not is_http(place) and not is_pattern(place) and (place.endswith("/") or not looks_like_file)
+
+
+def _is_glob(place: str) -> bool:
+    return is_pattern(place) and not _exists(place)
 
 
 def _absolute(input: str) -> str:
@@ -74,32 +114,3 @@ def _exists(place: str) -> bool:
         return Path(path).exists()
     except OSError as error:
         raise BadInput(f"{place}: cannot be looked at ({error.strerror})") from error
-
-
-def _is_folder(place: str, suffix: str, suffixes: Collection[str]) -> bool:
-    """On a store that has no directories, what does not look like a file or a pattern."""
-    if local_path(place) is not None:
-        return Path(place).is_dir()
-    looks_like_file = suffix in suffixes or suffix in TABLES or suffix in _CONTAINERS
-    return not is_http(place) and not is_pattern(place) and (place.endswith("/") or not looks_like_file)
-
-
-def _open_folder(root: str, suffixes: Collection[str], image_column: str | None) -> Source:
-    """Of images if it has any, else of tars, else of Parquet files."""
-    found = set[str]()
-    for path in list_files(root, EVERYTHING):
-        suffix = suffix_of(path)
-        if suffix in suffixes:
-            found.clear()
-            break
-        found |= {suffix} & set(_CONTAINERS)
-    for suffix in _CONTAINERS:
-        if suffix in found:
-            return _open_containers(ContainerFiles(root, suffix, is_folder=True), suffixes, image_column)
-    return FolderSource(root, suffixes=suffixes)
-
-
-def _open_containers(files: ContainerFiles, suffixes: Collection[str], image_column: str | None) -> Source:
-    if files.suffix == ".tar":
-        return TarSource(files, suffixes=suffixes)
-    return ParquetImagesSource(files, image_column=image_column)

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 Fault = Literal["slow_down", "reset", "cut_short", "unavailable", "delay"]
 
-_DELAY_S = 0.2
+DELAY_S = 0.2
 _ERRORS = {"slow_down": "SlowDown", "unavailable": "ServiceUnavailable"}
 
 
@@ -68,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(503, [], f"<Error><Code>{_ERRORS[fault]}</Code><Message>wait</Message></Error>".encode())
             return
         if fault == "delay":
-            time.sleep(_DELAY_S)
+            time.sleep(DELAY_S)
         status, headers, body = self._ask()
         if fault == "reset":
             self._reset()

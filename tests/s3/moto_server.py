@@ -29,7 +29,7 @@ def moto_server(folder: Path) -> Iterator[Server]:
             env=environment,
         )
     try:
-        wait_until_up(f"{url}/moto-api/")
+        wait_until_up(f"{url}/moto-api/", process)
         owner, reader = (_make_user(url, name) for name in _POLICIES)
         server = Server(url, owner, reader)
         for bucket in (BUCKET, PRIVATE):

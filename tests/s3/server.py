@@ -80,9 +80,13 @@ def free_port() -> int:
         return port
 
 
-def wait_until_up(url: str, *, timeout_s: float = 30) -> None:
+def wait_until_up(url: str, *processes: "subprocess.Popen[bytes]", timeout_s: float = 30) -> None:
+    """Raises RuntimeError, naming the command, if one of the processes has ended before."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
+        for process in processes:
+            if process.poll() is not None:
+                raise RuntimeError(f"{process.args} ended with {process.returncode}")
         with suppress(urllib.error.URLError, ConnectionError):
             urllib.request.urlopen(url, timeout=2).close()
             return

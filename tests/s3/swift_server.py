@@ -35,7 +35,7 @@ def swift_server(folder: Path) -> Iterator[Server]:
     (folder / "devices" / "disk").mkdir(parents=True)
     processes = [_start(folder, name) for name in (*_STORES, "proxy")]
     try:
-        wait_until_up(f"{url}/healthcheck")
+        wait_until_up(f"{url}/healthcheck", *processes)
         server = Server(url, OWNER, READER)
         for bucket in (BUCKET, PRIVATE):
             server.client("s3").create_bucket(Bucket=bucket)

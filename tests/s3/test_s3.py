@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from artimuse.sources import open_source
 from artimuse.sources.fetch import fetch
 from artimuse.sources.fetcher import Fetcher
 from artimuse.sources.location import Location
-from tests.s3.fault_proxy import Fault, fault_proxy
+from tests.s3.fault_proxy import DELAY_S, Fault, fault_proxy
 from tests.s3.server import BUCKET, PRIVATE, Keys, Server, connect
 from tests.sources.containers import bodies, location_of, parquet, rows_of, tar
 
@@ -182,6 +183,18 @@ def test_no_fault_loses_a_row_or_changes_a_byte(server: Server, monkeypatch: pyt
     expected |= {f"parquet/0.parquet#{row}": body for row, body in enumerate(MEMBERS.values())}
     assert digests(found) == digests(expected)
     assert proxy.num_spoiled > 0.5 * share * proxy.num_requests
+
+
+def test_reads_overlap(server: Server, monkeypatch: pytest.MonkeyPatch):
+    with fault_proxy(server.url, "delay", 1.0) as proxy:
+        connect(monkeypatch, proxy.url, server.reader)
+        fetcher = Fetcher(DecodeLimits())
+        began = time.monotonic()
+        found = list(fetcher([Location(f"s3://{BUCKET}/bodies/{key}") for key in BODIES]))
+        took_s = time.monotonic() - began
+        fetcher.close()
+    assert found == list(BODIES.values())
+    assert took_s < 0.3 * len(BODIES) * DELAY_S
 
 
 @pytest.mark.usefixtures("short_waits")
