@@ -4,19 +4,23 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check format lint types nano-untrained clean
+.PHONY: demo test test-s3 check format lint types nano-untrained clean
 
 demo: $(VENV)/.run
 	$(BIN)/artimuse demo
 
 test: $(VENV)/.dev
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not swift"
+
+# The tests of S3 against a second server, OpenStack Swift, in an environment of its own.
+test-s3: $(VENV)/.dev $(VENV)-s3/.swift
+	SWIFT_PYTHON=$(VENV)-s3/bin/python $(BIN)/pytest tests/s3
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not swift"
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
@@ -27,7 +31,7 @@ nano-untrained: $(VENV)/.dev
 	$(BIN)/python scripts/make_nano.py
 
 clean:
-	rm -rf $(VENV) demo-output build *.egg-info
+	rm -rf $(VENV) $(VENV)-s3 demo-output build *.egg-info
 
 $(VENV)/.made:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "artimuse needs Python 3.11 or newer; try: make PYTHON=python3.11")'
@@ -43,3 +47,8 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
 	@echo "installing artimuse and its development tools into $(VENV): a few minutes the first time"
 	$(PIP_INSTALL) --editable '.[dev]'
 	touch $@ $(VENV)/.run
+
+$(VENV)-s3/.swift:
+	$(PYTHON) -m venv $(VENV)-s3
+	$(VENV)-s3/bin/pip install --quiet --disable-pip-version-check swift==2.38.3
+	touch $@

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
 import tyro
@@ -31,14 +32,33 @@ class EngineConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HttpAccess:
+    """Which web servers images are fetched from."""
+
+    networks: tuple[str, ...] = ()
+    """Beyond public addresses, as CIDR such as 10.1.0.0/16: loopback, private and link-local ones are refused."""
+
+    def __post_init__(self) -> None:
+        for network in self.networks:
+            try:
+                ip_network(network)
+            except ValueError as error:
+                raise ValueError(
+                    f"--http-networks {network}: expected a network such as 10.1.0.0/16 ({error})"
+                ) from error
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DecodeLimits:
-    """What is decoded at all. Everything else becomes a failed row before a pixel is touched."""
+    """What is fetched and decoded at all. Everything else becomes a failed row before a pixel is touched."""
 
     formats: tuple[str, ...] = DEFAULT_FORMATS
     """Names as Pillow spells them; its JPEG reader takes MPO as well."""
     max_bytes: int = DEFAULT_MAX_BYTES
     max_pixels: int = DEFAULT_MAX_PIXELS
     """Width times height. The default takes the largest pictures phones make (200 megapixels)."""
+    http: HttpAccess | None = None
+    """None: http(s) URIs are refused."""
 
     def __post_init__(self) -> None:
         Image.init()
@@ -58,7 +78,8 @@ class ScoreConfig:
     """
 
     input: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="INPUT")]
-    """A folder (searched recursively), a glob, or a manifest (.parquet, .csv, .jsonl with a column `uri`)."""
+    """A folder (searched recursively), a glob, a manifest (.parquet, .csv, .jsonl with a column `uri`), Parquet files
+    with images inside, or WebDataset tars; on disk or on a URL such as s3://."""
     output: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUTPUT")]
     """A new directory, or one that an earlier run of the same command left unfinished."""
     model: str = DEFAULT_MODEL
@@ -79,6 +100,14 @@ class ScoreConfig:
     """Images per forward pass. Default: chosen by the engine."""
     max_failed: float = 0.0
     """Fraction of rows that may fail before the exit status is 3."""
+    image_column: str | None = None
+    """Column of Parquet files that holds the images. Default: the first of image, jpg, png, webp, bytes."""
+    image_metadata: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Add columns with the prompt, negative prompt, seed and generator found in generated images."""
+    allow_http: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Fetch http(s) URIs of manifests, from hosts with public addresses."""
+    http_networks: str = ""
+    """Networks that --allow-http may reach besides, as 10.1.0.0/16, separated by commas."""
     formats: str = ",".join(DEFAULT_FORMATS)
     """Image formats to decode, as Pillow names them, separated by commas."""
     max_bytes: int = DEFAULT_MAX_BYTES
@@ -118,7 +147,15 @@ class ScoreConfig:
     @property
     def limits(self) -> DecodeLimits:
         names = tuple(name.strip().upper() for name in self.formats.split(",") if name.strip())
-        return DecodeLimits(formats=names, max_bytes=self.max_bytes, max_pixels=self.max_pixels)
+        return DecodeLimits(formats=names, max_bytes=self.max_bytes, max_pixels=self.max_pixels, http=self.http_access)
+
+    @property
+    def http_access(self) -> HttpAccess | None:
+        """None unless allowed."""
+        networks = tuple(network.strip() for network in self.http_networks.split(",") if network.strip())
+        if networks and not self.allow_http:
+            raise ValueError("--http-networks needs --allow-http")
+        return HttpAccess(networks=networks) if self.allow_http else None
 
     @property
     def engine_config(self) -> EngineConfig:

@@ -21,6 +21,14 @@ ROW_NUMBER = _field("row_number", pa.int64(), "position of the image in the plan
 IMAGE_ID = _field("image_id", pa.string(), "the manifest's id, or the path relative to INPUT; unique", nullable=False)
 URI = _field("uri", pa.string(), "where the image was read", nullable=False)
 
+OWN_PREFIX = "artimuse:"
+"""Of columns that are not in the score table: those of the plan, and those between the stages of a run."""
+OFFSET = _field(
+    f"{OWN_PREFIX}offset", pa.int64(), "in a tar the image's first byte, in a Parquet file its row; or null"
+)
+LENGTH = _field(f"{OWN_PREFIX}length", pa.int64(), "of an image in a tar, bytes; null elsewhere")
+COLUMN = _field(f"{OWN_PREFIX}column", pa.string(), "of an image in a Parquet file; null elsewhere")
+
 _SCORE_FIELDS = (
     ROW_NUMBER,
     IMAGE_ID,
@@ -42,10 +50,18 @@ _SCORE_FIELDS = (
     _field("phash", pa.uint64(), "64-bit DCT perceptual hash of the picture the model saw (imagehash.phash)"),
     _field("attempt", pa.int8(), "1; 2 after a retry of failed rows", nullable=False),
 )
+METADATA_FIELDS = (
+    _field("meta_prompt", pa.string(), "what the image was generated from, as its generator wrote it into the file"),
+    _field("meta_negative_prompt", pa.string(), "what the generator was to avoid"),
+    _field("meta_seed", pa.string(), "the generator's seed, as written"),
+    _field("meta_generator", pa.string(), "name of the generator, with its version if the file tells"),
+)
+"""Only with --image-metadata, between our other columns and the manifest's; null where the file says nothing."""
 SCORE_COLUMNS: tuple[str, ...] = tuple(field.name for field in _SCORE_FIELDS)
+_OUR_NAMES = {*SCORE_COLUMNS, *(field.name for field in METADATA_FIELDS)}
 
 
-def score_schema(values_K: FloatArray, carried: pa.Schema) -> pa.Schema:
+def score_schema(values_K: FloatArray, carried: pa.Schema, *, with_metadata: bool = False) -> pa.Schema:
     """Schema of the score table: our columns, then the manifest's own.
 
     The K score values of `score_probs` are JSON in its metadata under `values`, so that quantiles need nothing else.
@@ -56,12 +72,13 @@ def score_schema(values_K: FloatArray, carried: pa.Schema) -> pa.Schema:
         else field
         for field in _SCORE_FIELDS
     ]
-    return pa.schema([*fields, *carried])
+    return pa.schema([*fields, *(METADATA_FIELDS if with_metadata else ()), *carried])
 
 
 def carried_name(name: str) -> str:
     """The column under which a manifest's own column is stored: unchanged unless the name is ours, in any case."""
-    return f"input_{name}" if fold_case(name) in SCORE_COLUMNS else name
+    folded = fold_case(name)
+    return f"input_{name}" if folded in _OUR_NAMES or folded.startswith(OWN_PREFIX) else name
 
 
 def fold_case(name: str) -> str:

@@ -15,6 +15,7 @@ from artimuse.images import decode, resize
 from artimuse.interfaces import Engine, FloatArray, PixelArray, ScoreDistribution, ScoreStrategy
 from artimuse.scoring import STRATEGIES
 from artimuse.sources.fetch import fetch
+from artimuse.sources.location import Location
 
 ImageLike = str | Path | bytes | Image.Image
 
@@ -97,7 +98,7 @@ def _pixels(image: ImageLike) -> PixelArray:
     if isinstance(image, Image.Image):
         return _converted(image)
     name = f"{len(image)} bytes" if isinstance(image, bytes) else str(image)
-    data = image if isinstance(image, bytes) else fetch(str(image), limits)
+    data = image if isinstance(image, bytes) else fetch(Location(str(image)), limits)
     decoded = data if isinstance(data, RowError) else decode(data, limits)
     if isinstance(decoded, RowError):
         raise UnreadableImage(f"{name}: {decoded.message} ({decoded.code})")

@@ -15,6 +15,7 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from artimuse.errors import BadOutput
+from artimuse.remote.read import open_remote
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _UNFINISHED_SUFFIX = ".unfinished"
@@ -126,13 +127,16 @@ def local_path(place: str) -> str | None:
     return None if _URL.match(place) else place
 
 
-def open_file(place: str) -> BinaryIO:
-    """A seekable file to read, from a path or an fsspec URL. Raises what the storage raises."""
+def open_file(place: str, *, read_ahead_bytes: int = 2**20) -> BinaryIO:
+    """A seekable file to read, from a path or an fsspec URL. Raises what the storage raises, after retries."""
     path = local_path(place)
     if path is not None:
         return Path(path).open("rb")
-    filesystem, remote = url_to_fs(place)
-    return cast(BinaryIO, filesystem.open(remote, "rb"))
+    if place.startswith(("http://", "https://")):
+        # Web servers need not know ranges.
+        filesystem, remote = url_to_fs(place)
+        return cast(BinaryIO, filesystem.open(remote, "rb"))
+    return open_remote(place, read_ahead_bytes=read_ahead_bytes)
 
 
 def _write_local(path: Path, data: bytes) -> None:

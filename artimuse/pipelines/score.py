@@ -32,6 +32,7 @@ from artimuse.sinks.parquet import PARTS, ParquetSink, PartsLedger
 from artimuse.sinks.run_file import read_run, write_run
 from artimuse.sources import open_source
 from artimuse.sources.fetch import fetch
+from artimuse.sources.location import Location, locations
 from artimuse.sources.plan import num_shard_rows, plan_carried_schema, read_plan_rows, write_plan
 from artimuse.storage import Folder
 
@@ -146,9 +147,13 @@ def _open_plan(config: ScoreConfig, output: Folder) -> dict[str, Any]:
     foreign = [name for name in output.names() if not name.startswith(".")] + output.names(PARTS)
     if foreign:
         raise BadOutput(f"{output.url()} has files of its own ({foreign[0]}); choose a new or empty OUTPUT")
-    summary = write_plan(
-        open_source(config.input, formats=config.limits.formats), output, rows_per_shard=ROWS_PER_SHARD
+    source = open_source(
+        config.input,
+        formats=config.limits.formats,
+        image_column=config.image_column,
+        allow_http=config.allow_http,
     )
+    summary = write_plan(source, output, rows_per_shard=ROWS_PER_SHARD)
     return {
         "num_rows": summary.num_rows,
         "num_shards": summary.num_shards,
@@ -166,7 +171,11 @@ def _record(config: ScoreConfig, output: Folder, model: _Model, plan: Mapping[st
         "started_at": _now(),
         "note": None if model.is_trained else UNTRAINED_NOTE,
         "fingerprints": {
-            "plan": {"input": _absolute(config.input)},
+            "plan": {
+                "input": _absolute(config.input),
+                "image_column": config.image_column,
+                "image_metadata": config.image_metadata,
+            },
             "score": {
                 "weights": model.digest,
                 "strategy": strategy.name,
@@ -198,17 +207,18 @@ def _job(config: ScoreConfig, output: Folder, rows_per_shard: int) -> ScoreJob:
         engine=config.engine_config,
         strategy=config.strategy,
         limits=config.limits,
+        with_metadata=config.image_metadata,
         carried=plan_carried_schema(output),
-        witness_uris=tuple(_witnesses(config, output)),
+        witnesses=tuple(_witnesses(config, output)),
     )
 
 
-def _witnesses(config: ScoreConfig, output: Folder) -> Iterator[str]:
+def _witnesses(config: ScoreConfig, output: Folder) -> Iterator[Location]:
     """A few images of the plan that can be read here, looked for among a bounded number."""
     num_rows = num_shard_rows(output, 0)
     candidates = np.unique(np.linspace(0, num_rows - 1, MAX_WITNESS_CANDIDATES, dtype=np.int64))
-    uris = read_plan_rows(output, 0, candidates)["uri"].to_pylist()
-    readable = (uri for uri in uris if not isinstance(fetch(uri, config.limits), RowError))
+    images = locations(read_plan_rows(output, 0, candidates))
+    readable = (image for image in images if not isinstance(fetch(image, config.limits), RowError))
     return islice(readable, NUM_WITNESSES)
 
 

@@ -1,4 +1,4 @@
-"""A local folder as a collection: every file with an image suffix, at any depth."""
+"""A folder or object-store prefix as a collection: every file with an image suffix, at any depth."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
@@ -7,11 +7,9 @@ import pyarrow as pa
 
 from artimuse.errors import BadInput
 from artimuse.sources.files import CARRIED_BY_FILES, file_batches
-from artimuse.sources.suffixes import suffix_of
-from artimuse.sources.walk import ANY_DEPTH, walk
-
-_MAX_SUFFIXES_COUNTED = 100
-"""Names like `photo.1718` would otherwise make a counter of every file."""
+from artimuse.sources.listing import list_files
+from artimuse.sources.patterns import EVERYTHING
+from artimuse.sources.suffixes import count_suffix, suffix_of
 
 
 class FolderSource:
@@ -20,6 +18,7 @@ class FolderSource:
     carried = CARRIED_BY_FILES
 
     def __init__(self, root: str, *, suffixes: Collection[str]) -> None:
+        """`root` is an absolute path or a URL."""
         self.root = root
         self.suffixes = frozenset(suffixes)
         self.skipped: Mapping[str, int] = {}
@@ -36,14 +35,11 @@ class FolderSource:
 
     def _images(self) -> Iterator[str]:
         skipped = Counter[str]()
-        for path in walk(self.root, (ANY_DEPTH, "*")):
-            suffix = suffix_of(path)
-            if suffix in self.suffixes:
+        for path in list_files(self.root, EVERYTHING):
+            if suffix_of(path) in self.suffixes:
                 yield path
-            elif suffix in skipped or len(skipped) < _MAX_SUFFIXES_COUNTED:
-                skipped[suffix] += 1
             else:
-                skipped["other"] += 1
+                count_suffix(skipped, path)
         self.skipped = dict(skipped.most_common())
 
 

@@ -22,9 +22,10 @@ class ManifestSource:
 
     skipped: Mapping[str, int] = MappingProxyType({})
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, *, allow_http: bool = False) -> None:
         """`place` is an absolute path or an fsspec URL."""
         self.place = place
+        self.allow_http = allow_http
         self._table = TABLES[suffix_of(place)](place)
         columns = self._table.schema
         self._check_columns(columns)
@@ -70,7 +71,7 @@ class ManifestSource:
         for name, texts in written.items():
             self._refuse_missing(name, texts, first_row)
         uris = absolute_uris(self.place, written["uri"])
-        check_uris(self.place, uris, first_row=first_row)
+        check_uris(self.place, uris, first_row=first_row, allow_http=self.allow_http)
         carried = [batch.column(name) for name in self._carried_names]
         return pa.RecordBatch.from_arrays([written[self._id_column], uris, *carried], schema=self._schema)
 

@@ -20,14 +20,15 @@ import pyarrow.parquet as pq
 from artimuse.errors import BadOutput
 from artimuse.schema import IMAGE_ID, ROW_NUMBER, URI
 from artimuse.sources.duplicates import refuse_duplicates
+from artimuse.sources.location import LOCATION_FIELDS
 from artimuse.storage import Folder
 
 if TYPE_CHECKING:
-    from artimuse.sources import Source
+    from artimuse.sources.source import Source
 
 MANIFEST = "manifest"
 
-_OWN_FIELDS = (ROW_NUMBER, IMAGE_ID, URI)
+_OWN_FIELDS = (ROW_NUMBER, IMAGE_ID, URI, *LOCATION_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def plan_carried_schema(output: Folder) -> pa.Schema:
 
 
 def read_plan_rows(output: Folder, shard: int, offsets: Sequence[int] | npt.NDArray[np.integer]) -> pa.Table:
-    """The rows at these offsets within the shard, in their order: row_number, image_id, uri and the carried columns.
+    """The rows at these offsets within the shard, in their order: number, id, location and carried columns.
 
     Reads only the row groups that hold them. Raises ValueError for an offset outside the shard.
     """
@@ -152,8 +153,12 @@ def _row_groups(
 
 
 def _numbered(rows: pa.Table, first: int, schema: pa.Schema) -> pa.Table:
-    row_numbers = pa.array(np.arange(first, first + rows.num_rows))
-    return pa.table([row_numbers, *rows.columns], schema=schema)
+    """The location columns are null for sources of whole files."""
+    rows = rows.append_column(ROW_NUMBER.name, pa.array(np.arange(first, first + rows.num_rows)))
+    columns = [
+        rows[field.name] if field.name in rows.column_names else pa.nulls(rows.num_rows, field.type) for field in schema
+    ]
+    return pa.table(columns, schema=schema)
 
 
 def _first_row(group: pa.Table) -> int:

@@ -17,8 +17,9 @@ class SingleSource:
     carried = CARRIED_BY_FILES
     skipped: Mapping[str, int] = MappingProxyType({})
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, *, allow_http: bool = False) -> None:
         self.place = place
+        self.allow_http = allow_http
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         path = local_path(self.place)
@@ -26,5 +27,5 @@ class SingleSource:
             yield from file_batches(str(Path(path).parent), [Path(path).name])
             return
         uris = pa.array([self.place])
-        check_uris(self.place, uris, first_row=0)
+        check_uris(self.place, uris, first_row=0, allow_http=self.allow_http)
         yield pa.RecordBatch.from_arrays([pa.array([PurePosixPath(self.place).name]), uris], schema=FILE_SCHEMA)

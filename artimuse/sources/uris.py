@@ -13,7 +13,9 @@ from artimuse.storage import local_path
 
 _IS_ABSOLUTE = r"^(/|[A-Za-z][A-Za-z0-9+.-]*://)"
 _SCHEME = r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://"
-_IS_HTTP = r"(?i)(^|::)https?://"  # also behind `::`, where fsspec chains file systems
+_IS_HTTP = r"(?i)^https?://"
+# Behind `::` fsspec chains file systems, and would fetch what is refused here.
+_IS_HTTP_INSIDE = r"(?i)::https?://"
 
 
 def absolute_uris(place: str, uris: pa.Array) -> pa.Array:
@@ -27,14 +29,15 @@ def absolute_uris(place: str, uris: pa.Array) -> pa.Array:
     return pa.array(resolved, pa.string())
 
 
-def check_uris(place: str, uris: pa.Array, *, first_row: int) -> None:
-    """Raises BadInput for http(s), which is not fetched, and for schemes that fsspec cannot open here."""
-    is_http = pc.match_substring_regex(uris, _IS_HTTP)
+def check_uris(place: str, uris: pa.Array, *, first_row: int, allow_http: bool = False) -> None:
+    """Raises BadInput for http(s) unless it is allowed, and for schemes that fsspec cannot open here."""
+    is_http = pc.match_substring_regex(uris, _IS_HTTP_INSIDE if allow_http else f"{_IS_HTTP}|{_IS_HTTP_INSIDE}")
     if pc.any(is_http).as_py():
         row = pc.index(is_http, True).as_py()
+        refused = "inside another URL, which is not fetched" if allow_http else "and those are not fetched"
         raise BadInput(
-            f"{place}: {uris[row]} in row {first_row + row} is an http(s) URL, and those are not fetched. Download "
-            "the images first, or put them where fsspec can read them in bulk, such as s3://."
+            f"{place}: {uris[row]} in row {first_row + row} is an http(s) URL, {refused}. Download the "
+            "images first, put them where fsspec can read them in bulk, such as s3://, or give --allow-http."
         )
     schemes = pc.struct_field(pc.extract_regex(uris, _SCHEME), 0)
     for scheme in pc.unique(schemes.drop_null()).to_pylist():

@@ -30,6 +30,7 @@ from artimuse.scorer import Scorer
 from artimuse.scoring import STRATEGIES
 from artimuse.sinks.parquet import PARTS
 from artimuse.sources import open_source
+from artimuse.sources.location import Location
 from artimuse.sources.plan import num_shard_rows, num_shards, plan_carried_schema, write_plan
 from artimuse.storage import Folder
 from tests.pictures import encoded, good_folder, mixed_folder, picture
@@ -45,7 +46,7 @@ Row = dict[str, Any]
 def make_job(tmp_path: Path) -> Callable[..., ScoreJob]:
     """A job of the fake engine over a folder or manifest, with its plan written."""
 
-    def make(place: Path, *, rows_per_shard: int = 100, witness_uris: tuple[str, ...] = ()) -> ScoreJob:
+    def make(place: Path, *, rows_per_shard: int = 100, witnesses: tuple[str, ...] = ()) -> ScoreJob:
         output = Folder.at(str(tmp_path / "out"))
         write_plan(open_source(str(place)), output, rows_per_shard=rows_per_shard, rows_per_group=8)
         return ScoreJob(
@@ -55,7 +56,7 @@ def make_job(tmp_path: Path) -> Callable[..., ScoreJob]:
             strategy="ordered_100",
             limits=DecodeLimits(),
             carried=plan_carried_schema(output),
-            witness_uris=witness_uris,
+            witnesses=tuple(map(Location, witnesses)),
         )
 
     return make
@@ -348,7 +349,7 @@ def test_the_order_in_which_rows_arrive_does_not_matter(make_job, tmp_path):
 
 
 def test_a_node_that_can_read_no_witness_is_refused(make_job, tmp_path):
-    job = make_job(good_folder(tmp_path / "in", 2), witness_uris=("/elsewhere/a.png", "/elsewhere/b.png"))
+    job = make_job(good_folder(tmp_path / "in", 2), witnesses=("/elsewhere/a.png", "/elsewhere/b.png"))
     for check in (refuse_blind_node, RowDecoder):
         with pytest.raises(ClusterProblem, match=r"INPUT is not visible here: cannot read /elsewhere/a\.png"):
             check(job)
@@ -356,11 +357,11 @@ def test_a_node_that_can_read_no_witness_is_refused(make_job, tmp_path):
 
 def test_one_readable_witness_is_enough(make_job, tmp_path):
     good_folder(tmp_path / "in", 2)
-    job = make_job(tmp_path / "in", witness_uris=("/elsewhere/a.png", str(tmp_path / "in" / "0000.png")))
+    job = make_job(tmp_path / "in", witnesses=("/elsewhere/a.png", str(tmp_path / "in" / "0000.png")))
     refuse_blind_node(job)
     assert len(decoded(job)) == 1
 
 
 def test_a_collection_without_a_readable_image_has_no_witness_and_is_not_refused(make_job, tmp_path):
     job = make_job(good_folder(tmp_path / "in", 2))
-    refuse_blind_node(replace(job, witness_uris=()))
+    refuse_blind_node(replace(job, witnesses=()))

@@ -11,6 +11,7 @@ from artimuse.errors import BadInput
 from artimuse.sources import describe_skipped, files, open_source
 from artimuse.sources.fetch import fetch
 from artimuse.sources.folder import FolderSource
+from artimuse.sources.location import Location
 from artimuse.sources.suffixes import image_suffixes
 from tests.sources.conftest import ordinary_user
 
@@ -85,7 +86,7 @@ def test_any_name_a_disk_can_hold_leads_back_to_its_bytes(tmp_path: Path):
         Path(os.fsdecode(path)).write_bytes(name)
     [batch] = folder_source(tmp_path).batches()
     batch.validate(full=True)
-    fetched = {row["image_id"]: fetch(row["uri"], DecodeLimits()) for row in batch.to_pylist()}
+    fetched = {row["image_id"]: fetch(Location(row["uri"]), DecodeLimits()) for row in batch.to_pylist()}
     assert fetched == {name.decode("utf-8", "backslashreplace"): name for name in names}
 
 

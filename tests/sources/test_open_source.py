@@ -39,7 +39,6 @@ def test_relative_input_is_below_the_working_directory(tmp_path: Path, monkeypat
     ("place", "complaint"),
     [
         ("/no/such/place", "/no/such/place: no such file or directory. INPUT can be a folder, a quoted glob,"),
-        ("s3://bucket/folder", "s3://bucket/folder: not a collection this version reads. INPUT can be a folder,"),
         ("/etc/hostname", "/etc/hostname: not a collection this version reads. INPUT can be"),
         ("https://example.org/a.jpg", "https://example.org/a.jpg: https://example.org/a.jpg in row 0 is an http"),
         ("nowhere://bucket/m.csv", "nowhere://bucket/m.csv: cannot be read (ValueError: Protocol not known"),

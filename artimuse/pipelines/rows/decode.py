@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from artimuse.configs import DecodeLimits
 from artimuse.errors import RowError
+from artimuse.image_metadata import read_metadata
 from artimuse.images import IMAGE_SIZE_PX, DecodedImage, decode, leave_limits_to_decode, phash
 from artimuse.interfaces import PixelArray
 from artimuse.pipelines.rows.job import BEGAN_AT, DECODE_S, FETCH_S, PIXELS, ScoreJob, refuse_blind_node
-from artimuse.sources.fetch import fetch
+from artimuse.schema import METADATA_FIELDS
+from artimuse.sources.fetcher import Fetcher
+from artimuse.sources.location import locations
 from artimuse.sources.plan import read_plan_rows
 
 # 128 rows of pixels are 77 MB: under Ray's 128 MiB block, and small enough for several in flight.
@@ -43,24 +45,27 @@ class RowDecoder:
         leave_limits_to_decode()
         refuse_blind_node(job)
         self.job = job
+        self.fetcher = Fetcher(job.limits)
+        self.fact_fields = (*_FACTS, *(METADATA_FIELDS if job.with_metadata else ()))
 
     def __call__(self, shard: int, offsets: npt.NDArray[np.int32], chunk: int) -> Iterator[pa.Table]:
         """Yields tables of at most `chunk` rows: the plan's columns, facts of the file, and the pixels."""
         rows = read_plan_rows(self.job.output, shard, offsets)
+        fetched = self.fetcher(locations(rows))
         for start in range(0, len(rows), chunk):
-            yield self._decode(rows.slice(start, chunk))
+            yield self._decode(rows.slice(start, chunk), fetched)
 
-    def _decode(self, rows: pa.Table) -> pa.Table:
+    def _decode(self, rows: pa.Table, fetched: Iterator[bytes | RowError]) -> pa.Table:
         began_at = pa.array([time.time()] * len(rows))
         pixels_BHWC = np.zeros((len(rows), IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3), dtype=np.uint8)
         facts = []
-        for i, uri in enumerate(rows["uri"].to_pylist()):
-            fact, pixels_HWC = _look_at(uri, self.job.limits)
+        for i in range(len(rows)):
+            fact, pixels_HWC = _look_at(fetched, self.job)
             facts.append(fact)
             if pixels_HWC is not None:
                 pixels_BHWC[i] = pixels_HWC
-        for field in _FACTS:
-            rows = rows.append_column(field, pa.array([fact[field.name] for fact in facts], field.type))
+        for field in self.fact_fields:
+            rows = rows.append_column(field, pa.array([fact.get(field.name) for fact in facts], field.type))
         return rows.append_column(BEGAN_AT, began_at).append_column(PIXELS, _as_column(pixels_BHWC))
 
 
@@ -78,15 +83,17 @@ def _as_column(pixels_BHWC: PixelArray) -> pa.Array:
     return pa.Array.from_buffers(_PIXELS_TYPE, len(pixels_BHWC), [None, pa.py_buffer(pixels_BHWC)])
 
 
-def _look_at(uri: str, limits: DecodeLimits) -> tuple[dict[str, object], PixelArray | None]:
-    """What a file is, and its pixels unless it is bad."""
+def _look_at(fetched: Iterator[bytes | RowError], job: ScoreJob) -> tuple[dict[str, object], PixelArray | None]:
+    """What the next file is, and its pixels unless it is bad. Its seconds of fetching are those spent waiting."""
     fact: dict[str, object] = dict.fromkeys(field.name for field in _FACTS)
     start = time.perf_counter()
-    data = fetch(uri, limits)
-    fetched = time.perf_counter()
-    image: DecodedImage | RowError = data if isinstance(data, RowError) else decode(data, limits)
+    data = next(fetched)
+    arrived = time.perf_counter()
+    image: DecodedImage | RowError = data if isinstance(data, RowError) else decode(data, job.limits)
     if not isinstance(data, RowError):
         fact |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        if job.with_metadata:
+            fact |= {f"meta_{name}": text for name, text in read_metadata(data).items()}
     pixels_HWC = None
     if isinstance(image, RowError):
         fact |= {"error_code": image.code, "error": image.message}
@@ -94,5 +101,5 @@ def _look_at(uri: str, limits: DecodeLimits) -> tuple[dict[str, object], PixelAr
         pixels_HWC = image.pixels_HWC
         fact |= {"width": image.width, "height": image.height, "format": image.format}
         fact |= {"phash": phash(pixels_HWC)}
-    fact |= {FETCH_S: fetched - start, DECODE_S: time.perf_counter() - fetched}
+    fact |= {FETCH_S: arrived - start, DECODE_S: time.perf_counter() - arrived}
     return fact, pixels_HWC

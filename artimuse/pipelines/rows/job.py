@@ -9,6 +9,7 @@ from artimuse.errors import ClusterProblem, RowError
 from artimuse.schema import score_schema
 from artimuse.scoring import STRATEGIES
 from artimuse.sources.fetch import fetch
+from artimuse.sources.location import Location
 from artimuse.storage import Folder
 
 # Not in the score table; `RowWriter` turns all but the pixels into receipts. The prefix keeps them apart from the
@@ -30,17 +31,19 @@ class ScoreJob:
     engine: EngineConfig
     strategy: str
     limits: DecodeLimits
+    with_metadata: bool = False
+    """True to read what generators wrote into their images."""
     carried: pa.Schema
-    witness_uris: tuple[str, ...]
+    witnesses: tuple[Location, ...]
     """Images that the driver could read: a node that can read none of them lacks INPUT."""
 
     @property
     def schema(self) -> pa.Schema:
-        return score_schema(STRATEGIES[self.strategy].values_K, self.carried)
+        return score_schema(STRATEGIES[self.strategy].values_K, self.carried, with_metadata=self.with_metadata)
 
 
 def refuse_blind_node(job: ScoreJob) -> None:
     """Raises ClusterProblem if none of the images that the driver could read can be read here."""
-    errors = [fetch(uri, job.limits) for uri in job.witness_uris]
+    errors = [fetch(witness, job.limits) for witness in job.witnesses]
     if errors and all(isinstance(error, RowError) for error in errors):
-        raise ClusterProblem(f"INPUT is not visible here: cannot read {job.witness_uris[0]}")
+        raise ClusterProblem(f"INPUT is not visible here: cannot read {job.witnesses[0].uri}")

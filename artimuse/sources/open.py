@@ -1,0 +1,116 @@
+"""From what a user calls INPUT to the source that reads it."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from artimuse.configs import DEFAULT_FORMATS
+from artimuse.errors import BadInput
+from artimuse.remote.http import is_http
+from artimuse.sources.containers import ContainerFiles
+from artimuse.sources.folder import FolderSource
+from artimuse.sources.glob import GlobSource
+from artimuse.sources.listing import list_files
+from artimuse.sources.manifest import ManifestSource
+from artimuse.sources.parquet_images import ParquetImagesSource, has_uris
+from artimuse.sources.patterns import EVERYTHING, is_pattern
+from artimuse.sources.single import SingleSource
+from artimuse.sources.source import Source
+from artimuse.sources.suffixes import image_suffixes, suffix_of
+from artimuse.sources.tables import TABLES
+from artimuse.sources.tars import TarSource
+from artimuse.storage import local_path
+
+_ACCEPTED = (
+    f"INPUT can be a folder, a quoted glob, one image, a manifest ({', '.join(TABLES)}) with a column `uri`, or images "
+    "inside .tar or .parquet files: one, a folder or a glob of them. Each may be on a URL such as s3://"
+)
+# In the order of preference: downloaders write tables of URLs beside their tars.
+_CONTAINERS = (".tar", ".parquet")
+_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+
+
+def open_source(
+    input: str, *, formats: Collection[str] = DEFAULT_FORMATS, image_column: str | None = None, allow_http: bool = False
+) -> Source:
+    """The collection that INPUT names; `formats` (as Pillow spells them) tells which files of a folder are images.
+
+    Raises BadInput, saying what INPUT can be, if it is not there or not of a known kind.
+    """
+    place = _absolute(input)
+    suffix, suffixes = suffix_of(place), image_suffixes(formats)
+    if place.endswith(_COMPRESSED):
+        raise BadInput(f"{input}: a compressed tar, whose members cannot be read by offset. Decompress it.")
+    files = _containers(place, suffix, suffixes, image_column)
+    if files and files.suffix == ".parquet":
+        return ParquetImagesSource(files, image_column=image_column)
+    if image_column:
+        raise BadInput(f"{input}: not Parquet, and has no column `{image_column}` (--image-column)")
+    if files:
+        return TarSource(files, suffixes=suffixes)
+    if _is_folder(place, suffix, suffixes):
+        return FolderSource(place.rstrip("/") or "/", suffixes=suffixes)
+    if _is_glob(place):
+        return GlobSource(place)
+    if suffix in TABLES:
+        return ManifestSource(place, allow_http=allow_http)
+    if suffix in suffixes:
+        return SingleSource(place, allow_http=allow_http)
+    raise BadInput(f"{input}: not a collection this version reads. {_ACCEPTED}.")
+
+
+def _containers(place: str, suffix: str, suffixes: Collection[str], image_column: str | None) -> ContainerFiles | None:
+    """The files that images are inside of; None if INPUT names the images themselves, or a manifest."""
+    if _is_folder(place, suffix, suffixes):
+        root = place.rstrip("/") or "/"
+        found = ".parquet" if image_column else _kind_of_folder(root, suffixes)
+        return ContainerFiles(root, found, is_folder=True) if found else None
+    if suffix not in _CONTAINERS:
+        return None
+    if _is_glob(place):
+        return ContainerFiles(place, suffix, is_glob=True)
+    is_manifest = suffix == ".parquet" and not image_column and has_uris(place)
+    return None if is_manifest else ContainerFiles(place, suffix)
+
+
+def _kind_of_folder(root: str, suffixes: Collection[str]) -> str | None:
+    """None if it has any image, else the kind of container it has."""
+    found = set[str]()
+    for path in list_files(root, EVERYTHING):
+        suffix = suffix_of(path)
+        if suffix in suffixes:
+            return None
+        found |= {suffix} & set(_CONTAINERS)
+    return next((suffix for suffix in _CONTAINERS if suffix in found), None)
+
+
+def _is_folder(place: str, suffix: str, suffixes: Collection[str]) -> bool:
+    """On a store, which has no directories, what looks neither like a file nor like a pattern."""
+    if local_path(place) is not None:
+        return Path(place).is_dir()
+    looks_like_file = suffix in suffixes or suffix in TABLES or suffix in _CONTAINERS
+    return not is_http(place) and not is_pattern(place) and (place.endswith("/") or not looks_like_file)
+
+
+def _is_glob(place: str) -> bool:
+    return is_pattern(place) and not _exists(place)
+
+
+def _absolute(input: str) -> str:
+    """Raises BadInput for a local path that leads nowhere."""
+    local = local_path(input)
+    if local is None:
+        return input
+    path = Path(local).expanduser().absolute()
+    if not is_pattern(local) and not _exists(str(path)):
+        raise BadInput(f"{input}: no such file or directory. {_ACCEPTED}.")
+    return str(path)
+
+
+def _exists(place: str) -> bool:
+    path = local_path(place)
+    if path is None:
+        return is_http(place)  # whose `?` is no wildcard
+    try:
+        return Path(path).exists()
+    except OSError as error:
+        raise BadInput(f"{place}: cannot be looked at ({error.strerror})") from error

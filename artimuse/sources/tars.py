@@ -1,0 +1,141 @@
+"""WebDataset tars as a collection: every member with an image suffix, read later by its offset and never extracted."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from artimuse.errors import BadInput
+from artimuse.remote.retries import describe
+from artimuse.schema import IMAGE_ID, LENGTH, OFFSET, URI
+from artimuse.sources.ahead import map_ahead
+from artimuse.sources.containers import ContainerFiles
+from artimuse.sources.files import BATCH_ROWS, file_uri, printable
+from artimuse.sources.suffixes import count_suffix, suffix_of
+from artimuse.sources.tar_index import tar_members
+from artimuse.storage import open_file
+
+TARS_AHEAD = 16
+"""Tars indexed at a time: over a network each header costs a round trip."""
+READ_AHEAD_BYTES = 16 * 2**10
+"""A header with the small texts around it, in one request; much more would be pixels."""
+MAX_TEXT_BYTES = 2**20
+"""Of one `.json` or `.txt` member: they go into the table."""
+
+_TEXTS = ("json", "txt")
+
+
+class TarSource:
+    """The id is the member's key, its path without suffixes; of a folder or glob of tars, `path/of.tar#key`.
+
+    `.json` and `.txt` members that stand next to an image under the same key are carried as text.
+    """
+
+    carried = pa.schema([pa.field(name, pa.string()) for name in _TEXTS])
+
+    def __init__(self, files: ContainerFiles, *, suffixes: Collection[str]) -> None:
+        self.files = files
+        self.suffixes = frozenset(suffixes)
+        self.skipped: Mapping[str, int] = {}
+        self._schema = pa.schema([IMAGE_ID, URI, OFFSET, LENGTH, *self.carried])
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        skipped = Counter[str]()
+        has_images = False
+        with (
+            ThreadPoolExecutor(TARS_AHEAD, "index-tar") as threads,
+            closing(map_ahead(self._index, self.files, threads=threads, ahead=TARS_AHEAD)) as indices,
+        ):
+            for index in indices:
+                skipped.update(index.skipped)
+                for first in range(0, index.rows.num_rows, BATCH_ROWS):
+                    has_images = True
+                    yield index.rows.slice(first, BATCH_ROWS)
+        self.skipped = dict((skipped + self.files.skipped).most_common())
+        if not has_images:
+            raise BadInput(f"{self.files.place}: no member is an image, named {', '.join(sorted(self.suffixes))}")
+
+    def _index(self, found: tuple[str, str]) -> "_Index":
+        place, path = found
+        prefix = "" if self.files.is_one else f"{printable(path)}#"
+        columns: dict[str, list[str | int | None]] = {name: [] for name in self._schema.names}
+        skipped = Counter[str]()
+        with _explained(place), open_file(place, read_ahead_bytes=READ_AHEAD_BYTES) as file:
+            for sample in _samples(place, file, self.suffixes, skipped):
+                for name, offset, length in sample.images:
+                    uri = f"{file_uri(place)}#{printable(name).replace('#', '%23')}"
+                    row = (prefix + sample.key, uri, offset, length, *(sample.texts.get(text) for text in _TEXTS))
+                    for column, value in zip(columns.values(), row):
+                        column.append(value)
+        return _Index(pa.RecordBatch.from_pydict(columns, self._schema), skipped)
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    rows: pa.RecordBatch
+    skipped: Counter[str]
+
+
+@dataclass(slots=True)
+class _Sample:
+    """Neighbouring members of one key."""
+
+    key: str
+    images: list[tuple[str, int, int]] = field(default_factory=list)
+    """Name, offset, length."""
+    texts: dict[str, str] = field(default_factory=dict)
+
+
+def _samples(place: str, file: BinaryIO, suffixes: Collection[str], skipped: Counter[str]) -> Iterator[_Sample]:
+    named = ((member.name.removeprefix("./"), member) for member in tar_members(place, file))
+    for key, members in groupby(named, key=lambda pair: _key(pair[0])):
+        sample, texts = _Sample(printable(key)), []
+        for name, member in members:
+            kind = name.removeprefix(f"{key}.")
+            if _is_hidden(name):
+                count_suffix(skipped, name)
+            elif suffix_of(name) in suffixes:
+                sample.images.append((name, member.offset_data, member.size))
+            elif kind in _TEXTS:
+                texts.append(name)
+                # Read now: the next header is behind it.
+                sample.texts[kind] = _text(place, file, name, member.size)
+            else:
+                count_suffix(skipped, name)
+        if sample.images:
+            yield sample
+        else:
+            for name in texts:
+                count_suffix(skipped, name)
+
+
+def _key(name: str) -> str:
+    """WebDataset's: up to the first dot of the last segment."""
+    directory, slash, base = name.rpartition("/")
+    return directory + slash + base.partition(".")[0]
+
+
+def _is_hidden(name: str) -> bool:
+    return any(segment.startswith(".") for segment in name.split("/"))
+
+
+def _text(place: str, file: BinaryIO, name: str, num_bytes: int) -> str:
+    if num_bytes > MAX_TEXT_BYTES:
+        raise BadInput(f"{place}: {name} has {num_bytes} bytes; texts beside images may have {MAX_TEXT_BYTES}")
+    return file.read(num_bytes).decode("utf-8", "backslashreplace")
+
+
+@contextmanager
+def _explained(place: str) -> Iterator[None]:
+    try:
+        yield
+    except BadInput:
+        raise
+    except Exception as error:  # process boundary: every filesystem raises kinds of its own
+        reason = getattr(error, "strerror", None) or describe(error)
+        raise BadInput(f"{place}: cannot be read ({reason})") from error

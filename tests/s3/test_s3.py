@@ -1,0 +1,225 @@
+"""S3 as INPUT against real servers: listing, reading, refusals, and every fault at a high rate."""
+
+import hashlib
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from artimuse.configs import DecodeLimits
+from artimuse.errors import BadInput, RowError
+from artimuse.remote import retries
+from artimuse.remote.read import TooLarge, read_file, read_range
+from artimuse.remote.retries import GaveUp
+from artimuse.sources import open_source
+from artimuse.sources.fetch import fetch
+from artimuse.sources.fetcher import Fetcher
+from artimuse.sources.location import Location
+from tests.s3.fault_proxy import DELAY_S, Fault, fault_proxy
+from tests.s3.server import BUCKET, PRIVATE, Keys, Server, connect
+from tests.sources.containers import bodies, location_of, parquet, rows_of, tar
+
+NUM_LISTED = 2_100
+ODD_KEYS = (
+    "a b.jpg",
+    "a+b.jpg",
+    "a#1.jpg",
+    "100%25.jpg",
+    "a?versionId=1.jpg",
+    "a::b.jpg",
+    "☃/é.jpg",
+    "x//double.jpg",
+    "[1]{2}*.jpg",
+    "quote'\"&<>.jpg",
+    "semi;comma,=.jpg",
+)
+SPOILED_SHARE = 0.3
+
+
+def noise(seed: int, num_bytes: int) -> bytes:
+    return random.Random(seed).randbytes(num_bytes)
+
+
+BODIES = {f"{number:03d}.jpg": noise(number, 1_000 + 997 * number) for number in range(80)}
+MEMBERS = {f"{number:03d}.jpg": noise(number, 20_000) for number in range(60)}
+
+
+@pytest.fixture(scope="module")
+def filled(server: Server) -> Server:
+    server.put({f"many/{number % 7}/{number:05d}.jpg": b"" for number in range(NUM_LISTED)})
+    server.put(
+        {f"odd/{key}": key.encode() for key in ODD_KEYS}
+        | {"odd/folder/": b"", "odd/a.txt": b"", "odd/.hidden.jpg": b""}
+    )
+    server.put({f"bodies/{key}": body for key, body in BODIES.items()})
+    server.put({"tars/0.tar": tar(MEMBERS), "tars/1.tar": tar({"x.jpg": b"x", "x.json": b"{}"})})
+    server.put({"parquet/0.parquet": parquet({"jpg": list(MEMBERS.values())}, row_group_size=16)})
+    server.put({"a.jpg": b"a"}, bucket=PRIVATE)
+    return server
+
+
+@pytest.fixture(autouse=True)
+def _connected(filled: Server, s3: Server) -> None:
+    """As reader, with something to read."""
+
+
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "FIRST_WAIT_S", 0.001)
+
+
+def image_ids(place: str) -> list[str]:
+    return [row["image_id"] for row in rows_of(open_source(place))]
+
+
+def refusal(place: str) -> str:
+    with pytest.raises(BadInput) as caught:
+        rows_of(open_source(place))
+    return str(caught.value)
+
+
+def digests(found: dict[str, bytes | RowError]) -> dict[str, str | RowError]:
+    return {
+        key: body if isinstance(body, RowError) else hashlib.sha256(body).hexdigest() for key, body in found.items()
+    }
+
+
+def test_more_keys_than_a_page_are_listed_each_once():
+    ids = image_ids(f"s3://{BUCKET}/many")
+    assert sorted(ids) == sorted(f"{number % 7}/{number:05d}.jpg" for number in range(NUM_LISTED))
+    assert ids == image_ids(f"s3://{BUCKET}/many/")
+
+
+def test_keys_of_every_kind_lead_to_their_bytes():
+    source = open_source(f"s3://{BUCKET}/odd")
+    assert bodies(source) == {key: key.encode() for key in ODD_KEYS}
+    assert source.skipped == {".txt": 1}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "num_found"),
+    [
+        ("many/3/*.jpg", NUM_LISTED // 7),
+        ("many/[34]/*0.jpg", 2 * NUM_LISTED // 70),
+        ("many/**/*77.jpg", NUM_LISTED // 100),
+        ("many/*", 0),
+        ("{many/0,many/1}/*.jpg", 2 * NUM_LISTED // 7),
+        ("bodies/{000..004}.jpg", 5),
+        ("**/x.jpg", 0),
+        ("od*/a*.jpg", 5),
+    ],
+)
+def test_globs_match_as_they_do_on_a_disk(pattern: str, num_found: int):
+    if num_found:
+        assert len(image_ids(f"s3://{BUCKET}/{pattern}")) == num_found
+    else:
+        assert "no file matches" in refusal(f"s3://{BUCKET}/{pattern}")
+
+
+def test_a_folder_with_nothing_in_it_is_refused():
+    assert "no images in this folder: it holds no files" in refusal(f"s3://{BUCKET}/nothing")
+
+
+def test_a_missing_bucket_is_refused_before_anything_runs(server: Server, monkeypatch: pytest.MonkeyPatch):
+    connect(monkeypatch, server.url, server.owner)
+    assert refusal("s3://no-such-bucket/x").startswith("s3://no-such-bucket/x: cannot be listed (FileNotFoundError")
+    assert "cannot be read (FileNotFoundError" in refusal("s3://no-such-bucket/list.csv")
+
+
+@pytest.mark.parametrize("keys", [Keys("nobody", "nothing"), None])
+def test_wrong_credentials_are_refused_before_anything_runs(
+    server: Server, monkeypatch: pytest.MonkeyPatch, keys: Keys | None
+):
+    connect(monkeypatch, server.url, keys or Keys(server.reader.key, "wrong"))
+    for place in (f"s3://{BUCKET}/odd", f"s3://{BUCKET}/*.jpg", f"s3://{BUCKET}/x.tar", f"s3://{BUCKET}/list.csv"):
+        assert "(PermissionError" in refusal(place)
+    result = fetch(Location(f"s3://{BUCKET}/bodies/000.jpg"), DecodeLimits())
+    assert isinstance(result, RowError)
+    assert result.code == "access_denied"
+
+
+def test_what_may_not_be_read_fails_alone_and_at_once(tmp_path: Path):
+    (tmp_path / "list.csv").write_text(
+        f"uri\ns3://{PRIVATE}/a.jpg\ns3://{BUCKET}/bodies/001.jpg\ns3://{BUCKET}/gone.jpg\n"
+    )
+    [denied, body, gone] = bodies(open_source(f"{tmp_path}/list.csv")).values()
+    assert isinstance(denied, RowError)
+    assert isinstance(gone, RowError)
+    assert (denied.code, body, gone.code) == ("access_denied", BODIES["001.jpg"], "not_found")
+
+
+def test_an_object_over_the_limit_is_not_read():
+    url = f"s3://{BUCKET}/bodies/050.jpg"
+    with pytest.raises(TooLarge):
+        read_file(url, max_bytes=1000)
+    assert fetch(Location(url), DecodeLimits(max_bytes=1000)) == RowError("too_large", "50850 bytes, the limit is 1000")
+
+
+def test_ranges_are_exact():
+    url, body = f"s3://{BUCKET}/bodies/050.jpg", BODIES["050.jpg"]
+    assert read_range(url, 0, 1) == body[:1]
+    assert read_range(url, 1234, 5678) == body[1234 : 1234 + 5678]
+
+
+FAULTS: tuple[Fault, ...] = ("slow_down", "unavailable", "reset", "cut_short", "delay")
+
+
+@pytest.mark.usefixtures("short_waits")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_no_fault_loses_a_row_or_changes_a_byte(server: Server, monkeypatch: pytest.MonkeyPatch, fault: Fault):
+    share = 0.05 if fault == "delay" else SPOILED_SHARE
+    with fault_proxy(server.url, fault, share) as proxy:
+        connect(monkeypatch, proxy.url, server.reader)
+        fetcher = Fetcher(DecodeLimits())
+        found = {}
+        for place in ("bodies", "tars", "parquet"):
+            rows = rows_of(open_source(f"s3://{BUCKET}/{place}"))
+            fetched = fetcher([location_of(row) for row in rows])
+            found |= {f"{place}/{row['image_id']}": data for row, data in zip(rows, fetched, strict=True)}
+        fetcher.close()
+    expected = {f"bodies/{key}": body for key, body in BODIES.items()}
+    expected |= {f"tars/0.tar#{key[:3]}": body for key, body in MEMBERS.items()} | {"tars/1.tar#x": b"x"}
+    expected |= {f"parquet/0.parquet#{row}": body for row, body in enumerate(MEMBERS.values())}
+    assert digests(found) == digests(expected)
+    assert proxy.num_spoiled > 0.5 * share * proxy.num_requests
+
+
+def test_reads_overlap(server: Server, monkeypatch: pytest.MonkeyPatch):
+    with fault_proxy(server.url, "delay", 1.0) as proxy:
+        connect(monkeypatch, proxy.url, server.reader)
+        fetcher = Fetcher(DecodeLimits())
+        began = time.monotonic()
+        found = list(fetcher([Location(f"s3://{BUCKET}/bodies/{key}") for key in BODIES]))
+        took_s = time.monotonic() - began
+        fetcher.close()
+    assert found == list(BODIES.values())
+    assert took_s < 0.3 * len(BODIES) * DELAY_S
+
+
+@pytest.mark.usefixtures("short_waits")
+@pytest.mark.parametrize("fault", ["slow_down", "reset", "cut_short"])
+def test_listing_survives_faults(server: Server, monkeypatch: pytest.MonkeyPatch, fault: Fault):
+    with fault_proxy(server.url, fault, SPOILED_SHARE) as proxy:
+        connect(monkeypatch, proxy.url, server.reader)
+        assert len(image_ids(f"s3://{BUCKET}/many")) == NUM_LISTED
+
+
+@pytest.mark.usefixtures("short_waits")
+@pytest.mark.parametrize("fault", ["slow_down", "reset", "cut_short"])
+def test_a_fault_that_stays_is_an_error_of_the_row(server: Server, monkeypatch: pytest.MonkeyPatch, fault: Fault):
+    with fault_proxy(server.url, fault, 1.0) as proxy:
+        connect(monkeypatch, proxy.url, server.reader)
+        with pytest.raises(GaveUp, match="10 attempts failed, the last with"):
+            read_file(f"s3://{BUCKET}/bodies/000.jpg", max_bytes=10_000)
+        result = fetch(Location(f"s3://{BUCKET}/bodies/000.jpg"), DecodeLimits())
+    assert isinstance(result, RowError)
+    assert result.code == "io_error"
+    # Of a connection that is reset, aiohttp itself tries another one.
+    assert 2 * retries.NUM_ATTEMPTS <= proxy.num_requests <= 4 * retries.NUM_ATTEMPTS
+
+
+def test_a_store_that_is_not_there_is_refused_with_its_address(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(retries, "FIRST_WAIT_S", 0.0)
+    connect(monkeypatch, "http://127.0.0.1:9", Keys("a", "b"))
+    assert "127.0.0.1:9" in refusal(f"s3://{BUCKET}/x")
