@@ -19,6 +19,7 @@ from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
 from artimuse.errors import ArtiMuseError
 from artimuse.pipelines.cluster import Workers
+from artimuse.pipelines.gate import GateHandle, Passage
 from artimuse.pipelines.rows import ROWS_PER_PIXEL_BLOCK, RowDecoder, RowScorer, RowWriter, ScoreJob
 
 logger = logging.getLogger(__name__)
@@ -37,24 +38,33 @@ class Unit:
     shard: int
     offsets: npt.NDArray[np.int32]
     """Positions within the shard."""
+    attempt: int
+    """1, or one more than the last time for rows that failed."""
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Tells it from the other units of its graph."""
+        return self.shard, int(self.offsets[0])
 
     @staticmethod
     def of(row: dict[str, Any]) -> "Unit":
-        return Unit(row["shard"], np.frombuffer(row["offsets"], dtype=np.int32))
+        return Unit(row["shard"], np.frombuffer(row["offsets"], dtype=np.int32), row["attempt"])
 
     def as_block(self) -> pa.Table:
-        return pa.table({"shard": [self.shard], "offsets": [self.offsets.tobytes()]})
+        return pa.table({"shard": [self.shard], "offsets": [self.offsets.tobytes()], "attempt": [self.attempt]})
 
 
 class DecodeActor:
     """Units in, rows with pixels out."""
 
-    def __init__(self, job: ScoreJob) -> None:
+    def __init__(self, job: ScoreJob, gate: GateHandle) -> None:
         self.decode = _made(lambda: RowDecoder(job))
+        self.passage = Passage(gate)
 
     def __call__(self, units: pa.Table) -> Iterator[pa.Table]:
         for unit in map(Unit.of, units.to_pylist()):
-            yield from self.decode(unit.shard, unit.offsets, ROWS_PER_PIXEL_BLOCK)
+            chunks = self.decode(unit.shard, unit.offsets, unit.attempt, ROWS_PER_PIXEL_BLOCK)
+            yield from self.passage.through(unit.key, len(unit.offsets), chunks)
 
 
 class ScoreActor:
@@ -70,14 +80,17 @@ class ScoreActor:
 class DecodeAndScoreActor:
     """Units in, score-table rows out."""
 
-    def __init__(self, job: ScoreJob) -> None:
+    def __init__(self, job: ScoreJob, gate: GateHandle) -> None:
         self.decode = _made(lambda: RowDecoder(job))
         self.score = _made(lambda: RowScorer(job, _this_node()))
+        self.passage = Passage(gate)
 
     def __call__(self, units: pa.Table) -> Iterator[pa.Table]:
         for unit in map(Unit.of, units.to_pylist()):
-            chunks = self.decode(unit.shard, unit.offsets, ROWS_PER_CPU_CHUNK)
-            yield pa.concat_tables([self.score(rows) for rows in chunks])
+            chunks = self.decode(unit.shard, unit.offsets, unit.attempt, ROWS_PER_CPU_CHUNK)
+            passed = self.passage.through(unit.key, len(unit.offsets), chunks)
+            if scored := [self.score(rows) for rows in passed]:
+                yield pa.concat_tables(scored)
 
 
 def write_rows(rows: pa.Table, job: ScoreJob) -> pa.Table:
@@ -85,23 +98,26 @@ def write_rows(rows: pa.Table, job: ScoreJob) -> pa.Table:
     return RowWriter(job)(rows)
 
 
-def receipts(job: ScoreJob, units: Iterable[Unit], workers: Workers, *, rows_per_part: int) -> Iterator[dict[str, Any]]:
-    """Runs the units and yields a receipt for every part as it is written.
+def receipts(
+    job: ScoreJob, units: Iterable[Unit], workers: Workers, gate: GateHandle, *, rows_per_part: int
+) -> Iterator[dict[str, Any]]:
+    """Runs the units, as far as the gate lets them in, and yields a receipt for every part as it is written.
 
     Raises the ArtiMuseError of the worker that failed, if that is why the run ended.
     """
     blocks = [unit.as_block() for unit in units]
     data: ray.data.Dataset = ray.data.from_arrow(blocks)
-    options: dict[str, Any] = {"batch_format": "pyarrow", "fn_constructor_args": (job,)}
-    sized: dict[str, Any] = {"compute": workers.pool, "num_cpus": workers.num_cpus, "num_gpus": workers.num_gpus}
+    entry: dict[str, Any] = {"batch_size": 1, "batch_format": "pyarrow", "fn_constructor_args": (job, gate)}
+    sized: dict[str, Any] = {"compute": workers.pool(len(blocks)), "num_cpus": workers.num_cpus, "num_gpus": workers.num_gpus}
     write_batch: int | None = None
     if workers.num_gpus:
         decoders = ActorPoolStrategy(min_size=1, max_size=workers.max_decoders, max_tasks_in_flight_per_actor=2)
-        data = data.map_batches(DecodeActor, batch_size=1, compute=decoders, num_cpus=1, **options)
-        data = data.map_batches(ScoreActor, batch_size=ROWS_PER_PIXEL_BLOCK, **sized, **options)
+        data = data.map_batches(DecodeActor, compute=decoders, num_cpus=1, **entry)
+        scorer: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "fn_constructor_args": (job,)}
+        data = data.map_batches(ScoreActor, **sized, **scorer)
         write_batch = rows_per_part
     else:
-        data = data.map_batches(DecodeAndScoreActor, batch_size=1, **sized, **options)
+        data = data.map_batches(DecodeAndScoreActor, **sized, **entry)
     data = data.map_batches(
         partial(write_rows, job=job),
         batch_size=write_batch,

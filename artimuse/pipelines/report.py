@@ -14,14 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from artimuse.errors import BadOutput
-from artimuse.sinks.parquet import PARTS, parts_by_shard
+from artimuse.sinks.parts import PARTS, parts_by_shard
 from artimuse.storage import Folder
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-UNTRAINED_NOTE = (
-    "The built-in model nano is untrained (random weights): its scores show that the pipeline works"
-    " and say nothing about the pictures."
-)
 # Hundredths of a point: quantiles of any number of rows in bounded memory.
 _BINS_PER_POINT = 100
 _NUM_BINS = 100 * _BINS_PER_POINT + 1
@@ -35,7 +31,10 @@ class ScoreReport:
     model: str
     note: str | None
     """What a reader of the scores must know; None if there is nothing."""
+    num_images: int
+    """In the plan."""
     num_rows: int
+    """In the table: fewer than images after --limit."""
     num_failed: int
     errors: Mapping[str, int]
     """Failed rows by error code."""
@@ -78,7 +77,9 @@ class ScoreReport:
             console.print(Text(f"\n{self.note}", "yellow"))
 
     def _lines(self) -> Iterator[tuple[str, str]]:
-        yield "images", f"{self.num_rows:,}: {self.num_rows - self.num_failed:,} scored, {self.num_failed:,} failed"
+        to_go = f", {self.num_images - self.num_rows:,} to go" if self.num_images > self.num_rows else ""
+        scored = self.num_rows - self.num_failed
+        yield "images", f"{self.num_images:,}: {scored:,} scored, {self.num_failed:,} failed{to_go}"
         for code, count in sorted(self.errors.items(), key=lambda item: -item[1]):
             yield "", f"{count:,} {code}"
         if self.skipped:
@@ -114,11 +115,8 @@ class TableFacts:
         return sum(self.errors.values())
 
 
-def read_table_facts(output: Folder, *, num_rows: int) -> TableFacts:
-    """Counts and score quantiles of all parts.
-
-    Raises BadOutput unless every row of the plan is there exactly once, in parts that can be read.
-    """
+def read_table_facts(output: Folder) -> TableFacts:
+    """Counts and score quantiles of all parts. Raises BadOutput if a row comes twice or a part cannot be read."""
     num_seen = num_repeated = 0
     errors: Counter[str] = Counter()
     histogram = np.zeros(_NUM_BINS, dtype=np.int64)
@@ -134,10 +132,8 @@ def read_table_facts(output: Folder, *, num_rows: int) -> TableFacts:
             bins = np.rint(part["score"].drop_null().to_numpy() * _BINS_PER_POINT).astype(np.int64)
             histogram += np.bincount(bins, minlength=_NUM_BINS)
         num_seen += len(seen)
-    if num_seen != num_rows or num_repeated:
-        raise BadOutput(
-            f"{output.url(PARTS)}: of {num_rows} images {num_rows - num_seen} are missing and {num_repeated} come twice"
-        )
+    if num_repeated:
+        raise BadOutput(f"{output.url(PARTS)}: {num_repeated} of {num_seen + num_repeated} rows come twice")
     return TableFacts(num_seen, dict(errors), _quantiles(histogram))
 
 
