@@ -54,6 +54,8 @@ def connect(*, debug: bool) -> None:
                 ray.init(include_dashboard=False, log_to_driver=debug, logging_level=level)
             except (ConnectionError, AuthenticationError) as error:
                 raise ClusterProblem(f"cannot connect to Ray: {str(error).splitlines()[0]}") from error
+            except SystemExit as error:  # Ray's own answer to SIGTERM (Ray 2.60)
+                raise KeyboardInterrupt from error
     context = DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = debug
     # A cluster may need longer than Ray's half hour to get its GPUs; the person watching decides when to give up.

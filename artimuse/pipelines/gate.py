@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 # How old a worker's knowledge of the gate may be: asking costs a millisecond.
 ASK_EVERY_S = 1.0
@@ -38,15 +39,19 @@ class Gate:
     def is_open(self) -> bool:
         return not self.is_closed
 
-    def close(self) -> None:
+    def close(self) -> int:
+        """Returns the number of rows that workers have begun: they have come out of the graph, or will."""
         self.is_closed = True
-
-    def num_rows_begun(self) -> int:
-        """Rows that have come out of the graph, or will."""
         return sum(self.rows_by_unit.values())
 
 
 GateHandle = Any  # Ray's handle of a Gate actor
+
+
+def make_gate() -> GateHandle:
+    """A gate on the driver's own node: the run can survive the loss of any other."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return Gate.options(scheduling_strategy=here).remote()  # type: ignore[attr-defined]  # Ray's decorator adds it
 
 
 class Passage:

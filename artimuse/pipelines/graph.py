@@ -108,7 +108,11 @@ def receipts(
     blocks = [unit.as_block() for unit in units]
     data: ray.data.Dataset = ray.data.from_arrow(blocks)
     entry: dict[str, Any] = {"batch_size": 1, "batch_format": "pyarrow", "fn_constructor_args": (job, gate)}
-    sized: dict[str, Any] = {"compute": workers.pool(len(blocks)), "num_cpus": workers.num_cpus, "num_gpus": workers.num_gpus}
+    sized: dict[str, Any] = {
+        "compute": workers.pool(len(blocks)),
+        "num_cpus": workers.num_cpus,
+        "num_gpus": workers.num_gpus,
+    }
     write_batch: int | None = None
     if workers.num_gpus:
         decoders = ActorPoolStrategy(min_size=1, max_size=workers.max_decoders, max_tasks_in_flight_per_actor=2)
@@ -130,7 +134,7 @@ def receipts(
         for receipt in data.iter_rows():
             yield {**receipt, "workers": json.loads(receipt["workers"])}
     except Exception as error:  # process boundary: Ray wraps what a worker raised
-        problem = _cause(error)
+        problem = cause_of(error)
         if problem is None:
             raise
         logger.debug("a worker failed", exc_info=error)
@@ -140,6 +144,17 @@ def receipts(
         gc.collect()
     if problem:
         raise problem
+
+
+def cause_of(error: Exception) -> ArtiMuseError | None:
+    """The exception of ours inside Ray's, which pass for it by type but carry a stack trace as their message.
+
+    Its first line is what we wrote: Ray appends advice on its own settings (Ray 2.60).
+    """
+    inner: BaseException | None = error
+    while inner is not None and (type(inner).__module__.startswith("ray.") or hasattr(inner, "cause")):
+        inner = getattr(inner, "cause", None) or inner.__cause__
+    return type(inner)(str(inner).split("\n", 1)[0]) if isinstance(inner, ArtiMuseError) else None
 
 
 Stage = TypeVar("Stage", RowDecoder, RowScorer)
@@ -161,14 +176,3 @@ def _made(make: Callable[[], Stage]) -> Stage:
 def _this_node() -> str:
     node_ip: str = ray.util.get_node_ip_address()
     return f"{node_ip}/{ray.get_runtime_context().get_node_id()[:8]}"
-
-
-def _cause(error: Exception) -> ArtiMuseError | None:
-    """The exception of ours inside Ray's, which pass for it by type but carry a stack trace as their message.
-
-    Its first line is what we wrote: Ray appends advice on its own settings (Ray 2.60).
-    """
-    inner: BaseException | None = error
-    while inner is not None and (type(inner).__module__.startswith("ray.") or hasattr(inner, "cause")):
-        inner = getattr(inner, "cause", None) or inner.__cause__
-    return type(inner)(str(inner).split("\n", 1)[0]) if isinstance(inner, ArtiMuseError) else None

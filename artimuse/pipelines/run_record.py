@@ -125,6 +125,12 @@ def open_ledger(output: Folder, record: Mapping[str, Any]) -> PartsLedger:
     return sink.open(record["fingerprints"]) if untidy else ledger
 
 
+def read_status(output: Folder) -> str | None:
+    """`running` (or killed), `interrupted`, `limited` by --limit, or `finished`; None without a run."""
+    record = read_run(output)
+    return record["status"] if record else None
+
+
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 

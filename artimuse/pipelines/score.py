@@ -1,5 +1,6 @@
 """`artimuse score`: images to the score table, as a run that can be stopped and started again."""
 
+import logging
 from collections.abc import Iterator
 from itertools import islice
 
@@ -10,17 +11,28 @@ from artimuse.configs import ScoreConfig
 from artimuse.errors import BadOutput, Interrupted, RowError
 from artimuse.pipelines import cluster
 from artimuse.pipelines.node_check import check_nodes
-from artimuse.pipelines.report import ScoreReport, read_table_facts
+from artimuse.pipelines.report import ScoreReport, TableFacts, read_table_facts
 from artimuse.pipelines.rows import ScoreJob
-from artimuse.pipelines.run_record import ModelFacts, new_record, now, open_ledger, open_plan, refuse_foreign_files
+from artimuse.pipelines.run_record import (
+    ModelFacts,
+    new_record,
+    now,
+    open_ledger,
+    open_plan,
+    read_status,
+    refuse_foreign_files,
+)
 from artimuse.pipelines.stopping import StopRequest
 from artimuse.pipelines.work import Backlog, Tally, score_backlog
 from artimuse.progress import RunProgress
+from artimuse.sinks.finish import finish_shard
 from artimuse.sinks.lock import Lock, hold_lock
 from artimuse.sinks.run_file import write_run
 from artimuse.sources.fetch import fetch
 from artimuse.sources.plan import num_shard_rows, plan_carried_schema, read_plan_rows
 from artimuse.storage import Folder
+
+logger = logging.getLogger(__name__)
 
 NUM_WITNESSES = 4
 MAX_WITNESS_CANDIDATES = 64
@@ -36,7 +48,7 @@ def run(config: ScoreConfig, console: Console) -> ScoreReport:
         cluster.refuse_relative_paths(config)
     output = Folder.at(config.output)
     refuse_foreign_files(output)
-    stop = StopRequest()
+    stop = StopRequest(config.grace_s)
     with stop.heeded(), hold_lock(output) as lock:
         return _run(config, output, RunProgress(console), stop, lock)
 
@@ -47,25 +59,37 @@ def _run(config: ScoreConfig, output: Folder, progress: RunProgress, stop: StopR
         plan = open_plan(config, output)
     with progress.phase("starting"):
         cluster.connect(debug=config.debug)
+        stop.heed()
         workers = cluster.plan_workers(config, weight_bytes=model.num_bytes)
         resolved = cluster.resolve_engine(config, workers, model=model.name)
         record = new_record(resolved, output, model, plan)
         ledger = open_ledger(output, record)
         backlog = Backlog(ledger, retry_failed=config.retry_failed, limit=config.limit)
-    tally = Tally()
-    images_per_s = 0.0
-    if backlog.num_rows:
-        with progress.phase("looking at the nodes"):
+        if backlog.num_rows:
             job = _job(resolved, output, plan["rows_per_shard"])
             check_nodes(job, weights=model.digest)
             write_run(output, record)
+    tally = Tally()
+    images_per_s = 0.0
+    num_before = ledger.num_done()
+    if backlog.num_rows:
+        if num_before:
+            logger.info("%s", _what_is_there(num_before, backlog.num_retries, plan["num_rows"]))
         with progress.phase("scoring"):
-            progress.expect(total=ledger.num_done() + backlog.num_rows, done=ledger.num_done())
+            num_kept = num_before - backlog.num_retries
+            progress.expect(total=num_kept + backlog.num_rows, done=num_kept)
             tally = score_backlog(config, job, backlog, workers, progress, stop, lock)
             images_per_s, working_s = progress.rate, progress.working_s
         progress.split_phase("scoring", "loading the model", last_s=working_s)
+    if stop.is_set:
+        # Without looking at the table: that takes minutes for a large one.
+        write_run(output, {**record, "status": "interrupted", "finished_at": now()})
+        raise Interrupted(
+            f"{num_before + tally.num_new:,} of {plan['num_rows']:,} images are done;"
+            " the same command goes on from there"
+        )
     with progress.phase("checking"):
-        facts = read_table_facts(output)
+        facts = _checked_facts(output)
     num_left = plan["num_rows"] - facts.num_rows
     report = ScoreReport(
         output=output.url(),
@@ -76,7 +100,9 @@ def _run(config: ScoreConfig, output: Folder, progress: RunProgress, stop: StopR
         num_failed=facts.num_failed,
         errors=facts.errors,
         score_quantiles=facts.quantiles,
-        num_new_rows=tally.num_rows,
+        num_new_rows=tally.num_new,
+        num_retried=tally.num_retried,
+        num_recovered=tally.num_recovered,
         images_per_s=round(images_per_s, 3),
         phase_s={name: round(seconds, 2) for name, seconds in progress.phase_s.items()},
         worker_s={name: round(seconds, 2) for name, seconds in tally.seconds.items()},
@@ -84,16 +110,26 @@ def _run(config: ScoreConfig, output: Folder, progress: RunProgress, stop: StopR
         skipped=plan["skipped"],
         max_failed=config.max_failed,
     )
-    if tally.num_rows:
-        status = "interrupted" if stop.is_set else "partial" if num_left else "finished"
+    status = "limited" if num_left else "finished"
+    # A run that was killed after its last part has left the table whole and its record open.
+    if tally.num_rows or read_status(output) != status:
         write_run(output, {**record, "status": status, "finished_at": now(), "report": report.as_dict()})
-    if stop.is_set:
-        raise Interrupted(
-            f"{facts.num_rows} of {plan['num_rows']} images are done; the same command goes on from there"
-        )
     if num_left and config.limit is None:
         raise BadOutput(f"{output.url()}: {num_left} images have no row although the run has ended; run it again")
     return report
+
+
+def _what_is_there(num_done: int, num_retries: int, num_images: int) -> str:
+    again = f", of which {num_retries:,} failed ones are tried again" if num_retries else ""
+    return f"{num_done:,} of {num_images:,} images are done{again}"
+
+
+def _checked_facts(output: Folder) -> TableFacts:
+    """What the table says, after taking out what workers that outlived an earlier run have written meanwhile."""
+    facts = read_table_facts(output)
+    for shard in facts.shards_with_repeats:
+        finish_shard(output, shard, is_complete=False)
+    return read_table_facts(output) if facts.shards_with_repeats else facts
 
 
 def _job(config: ScoreConfig, output: Folder, rows_per_shard: int) -> ScoreJob:

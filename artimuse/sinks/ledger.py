@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from artimuse.errors import BadOutput
 from artimuse.interfaces import BoolArray
 from artimuse.sinks.parts import PARTS, STAGED, parts_by_shard, read_part
 from artimuse.storage import Folder
@@ -55,7 +56,7 @@ class PartsLedger:
             if part is not None:
                 has_failed = pc.is_in(part["error_code"], pa.array(codes)) if codes else pc.is_valid(part["error_code"])
                 failed = part.filter(has_failed)
-                attempts[failed["row_number"].to_numpy() - shard * self.rows_per_shard] = failed["attempt"].to_numpy()
+                attempts[self._offsets(shard, name, failed)] = failed["attempt"].to_numpy()
         return attempts
 
     def _read_done_rows(self, shard: int) -> BoolArray:
@@ -63,8 +64,14 @@ class PartsLedger:
         for name in self.parts_by_shard.get(shard, []):
             part = read_part(self.output, PARTS, name, ["row_number"])
             if part is not None:
-                offsets = part["row_number"].to_numpy() - shard * self.rows_per_shard
+                offsets = self._offsets(shard, name, part)
                 if done[offsets].any():
                     self.overlapping_shards.add(shard)
                 done[offsets] = True
         return done
+
+    def _offsets(self, shard: int, name: str, part: pa.Table) -> npt.NDArray[np.int64]:
+        offsets: npt.NDArray[np.int64] = part["row_number"].to_numpy() - shard * self.rows_per_shard
+        if ((offsets < 0) | (offsets >= self.num_shard_rows(shard))).any():
+            raise BadOutput(f"{self.output.url(PARTS)}/{name}: has rows that the plan has not; take it away")
+        return offsets

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from artimuse.errors import BadOutput
 from artimuse.interfaces import Receipt
 from artimuse.sinks.ledger import PartsLedger
-from artimuse.sinks.parts import PARTS, STAGED, store_part
+from artimuse.sinks.parts import PARTS, STAGED, store_part_once
 from artimuse.sinks.run_file import read_run, refuse_mismatch
 from artimuse.storage import Folder
 
@@ -29,17 +30,17 @@ class ParquetSink:
         return PartsLedger(self.output, num_rows=record["plan"]["num_rows"], rows_per_shard=self.rows_per_shard)
 
     def write(self, rows: pa.Table) -> Receipt:
-        """Stores rows of one plan shard as one part.
+        """Stores rows of one plan shard as one part, unless they are there in the same or a later attempt.
 
         Rows of a later attempt are staged: they take their places when the shard is finished (`finish.py`).
         Raises ValueError if a row number comes twice.
         """
-        shards = {int(number) // self.rows_per_shard for number in rows["row_number"].to_numpy()}
+        shards = np.unique(rows["row_number"].to_numpy() // self.rows_per_shard)
         if len(shards) > 1:
             raise ValueError("a part holds rows of one plan shard only")
-        is_first = {attempt == 1 for attempt in rows["attempt"].to_pylist()}
-        if len(is_first) > 1:
+        is_retry = np.unique(rows["attempt"].to_numpy() > 1)
+        if len(is_retry) > 1:
             raise ValueError("a part holds first attempts, or later ones")
-        folder = PARTS if is_first != {False} else STAGED
-        name, num_bytes = store_part(self.output, folder, min(shards, default=0), rows)
-        return Receipt(part=name, num_rows=len(rows), num_bytes=num_bytes)
+        folder = STAGED if is_retry.any() else PARTS
+        part, num_bytes = store_part_once(self.output, folder, int(shards[0]) if len(shards) else 0, rows)
+        return Receipt(part=part, num_rows=len(rows), num_bytes=num_bytes)

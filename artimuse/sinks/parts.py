@@ -57,15 +57,24 @@ def store_part(output: Folder, folder: str, shard: int, rows: pa.Table) -> tuple
 
     Raises ValueError if there is no row, or one comes twice.
     """
-    rows = rows.sort_by("row_number")
-    numbers = rows["row_number"].to_numpy()
-    if len(numbers) == 0 or (np.diff(numbers) == 0).any():
-        raise ValueError("a part needs at least one row, and each row once")
+    rows, name = _as_part(shard, rows)
     buffer = io.BytesIO()
     pq.write_table(rows, buffer, compression="zstd")
-    name = part_name(shard, numbers)
     output.write(f"{folder}/{name}", buffer.getvalue())
     return name, buffer.tell()
+
+
+def store_part_once(output: Folder, folder: str, shard: int, rows: pa.Table) -> tuple[str, int]:
+    """As `store_part`, but leaves a part of the same rows alone that has them in the same or a later attempt.
+
+    So a worker that outlives its run by long cannot undo what later runs have done.
+    """
+    rows, name = _as_part(shard, rows)
+    if output.exists(f"{folder}/{name}"):
+        there = read_part(output, folder, name, ["row_number", "attempt"])
+        if there is not None and (there["attempt"].to_numpy() >= rows["attempt"].to_numpy()).all():
+            return name, output.size(f"{folder}/{name}")
+    return store_part(output, folder, shard, rows)
 
 
 def read_part(output: Folder, folder: str, name: str, columns: Sequence[str] | None = None) -> pa.Table | None:
@@ -87,6 +96,15 @@ def read_part(output: Folder, folder: str, name: str, columns: Sequence[str] | N
         logger.warning("part unreadable, its rows are scored again part=%s error=%s", name, error)
         output.remove(path)
         return None
+
+
+def _as_part(shard: int, rows: pa.Table) -> tuple[pa.Table, str]:
+    """The rows in the order of their numbers, and their part's name. Raises ValueError as `store_part`."""
+    rows = rows.sort_by("row_number")
+    numbers = rows["row_number"].to_numpy()
+    if len(numbers) == 0 or (np.diff(numbers) == 0).any():
+        raise ValueError("a part needs at least one row, and each row once")
+    return rows, part_name(shard, numbers)
 
 
 def _read(file: BinaryIO, name: str, columns: Sequence[str] | None) -> pa.Table:

@@ -37,6 +37,7 @@ class RowWriter:
             "part": receipt.part,
             "shard": shard,
             "num_rows": receipt.num_rows,
+            "num_retried": int((rows["attempt"].to_numpy() > 1).sum()),
             "num_failed": len(failed),
             "began_at": min(rows[BEGAN_AT].to_pylist()),
             "workers": json.dumps(Counter(rows[WORKER].to_pylist())),
