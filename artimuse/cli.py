@@ -20,6 +20,7 @@ LOG_WIDTH = 120
 # verb -> (configuration class, function), as "module:name" so that --help loads neither torch nor ray.
 VERBS: dict[str, tuple[str, str]] = {
     "score": ("artimuse.configs:ScoreConfig", "artimuse.pipelines.score:run"),
+    "verify": ("artimuse.configs:VerifyConfig", "artimuse.sinks.verify:run"),
     "demo": ("artimuse.configs:DemoConfig", "artimuse.demo:run"),
 }
 

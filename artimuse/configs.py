@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import tyro
 from PIL import Image
 
+from artimuse.errors import ErrorCode
+
 DEFAULT_MODEL = "Thunderbolt215215/ArtiMuse"
 DEFAULT_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
 DEFAULT_MAX_BYTES = 256 * 2**20
@@ -98,6 +100,14 @@ class ScoreConfig:
     """GPUs per worker. Default: 1 if the cluster has or can get GPUs, else 0."""
     batch_size: int | None = None
     """Images per forward pass. Default: chosen by the engine."""
+    limit: int | None = None
+    """Score at most so many of the images that are missing, then stop; the same command goes on from there."""
+    retry_failed: tuple[ErrorCode, ...] | None = None
+    """Try failed rows again as well: all of them, or those with the error codes that follow."""
+    rows_per_part: int = 1024
+    """Rows written at a time: what a crash can cost, and how often files appear. Finished parts are merged."""
+    grace_s: float = 60.0
+    """After SIGTERM or Ctrl-C, seconds that rows in flight may take to be written."""
     max_failed: float = 0.0
     """Fraction of rows that may fail before the exit status is 3."""
     image_column: str | None = None
@@ -124,6 +134,12 @@ class ScoreConfig:
             raise ValueError(f"--max-failed {self.max_failed}: expected a fraction from 0 to 1")
         if self.batch_size is not None and self.batch_size < 1:
             raise ValueError(f"--batch-size {self.batch_size}: expected at least 1")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"--limit {self.limit}: expected at least 1")
+        if self.rows_per_part < 1:
+            raise ValueError(f"--rows-per-part {self.rows_per_part}: expected at least 1")
+        if self.grace_s < 0:
+            raise ValueError(f"--grace-s {self.grace_s}: expected 0 or more")
         if self.num_gpus is not None and self.num_gpus < 0:
             raise ValueError(f"--num-gpus {self.num_gpus}: expected 0 or more")
         if self.device == "cuda" and self.num_gpus == 0:
@@ -180,3 +196,15 @@ class DemoConfig:
     """Print the report as JSON on stdout."""
     debug: tyro.conf.FlagCreatePairsOff[bool] = False
     """Show tracebacks, and the logs of Ray and its workers."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyConfig:
+    """Prove from the files of OUTPUT that every image has exactly one whole row."""
+
+    output: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUTPUT")]
+    """A directory or URL written by `artimuse score`."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print the report as JSON on stdout."""
+    debug: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Show tracebacks."""

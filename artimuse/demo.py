@@ -13,7 +13,7 @@ from artimuse.configs import DemoConfig, ScoreConfig
 from artimuse.interfaces import PixelArray
 from artimuse.pipelines.report import ScoreReport
 from artimuse.pipelines.score import run as score
-from artimuse.sinks.parquet import PARTS
+from artimuse.sinks.parts import PARTS
 
 NUM_PICTURES = 48
 PICTURE_SIZE_PX = (640, 480)

@@ -28,6 +28,10 @@ class BadOutput(ArtiMuseError):
     """OUTPUT cannot be written, or its files are not what its run.json says."""
 
 
+class OutputLocked(BadOutput):
+    """Another run is writing to OUTPUT."""
+
+
 class ClusterProblem(ArtiMuseError):
     """The Ray cluster cannot run the job: a node does not see the data, or the resources asked for do not exist."""
 

@@ -84,16 +84,21 @@ class Folder:
                 return False
             return True
 
-    def names(self, subfolder: str = "") -> list[str]:
-        """Sorted base names of the files directly inside; none if the subfolder does not exist."""
+    def size(self, name: str) -> int:
+        """Bytes."""
+        with self._explained(name, "looked up"):
+            return int(self.filesystem.size(self._path(name)))
+
+    def names(self, subfolder: str = "", *, prefix: str = "") -> list[str]:
+        """Sorted base names of the files directly inside that start with the prefix; none without the subfolder."""
         path = self._path(subfolder)
         with self._explained(subfolder, "listed"):
             self.filesystem.invalidate_cache(path)
             try:
-                found = _local_names(path) if self.is_local else self._remote_names(path)
+                found = _local_names(path) if self.is_local else self._remote_names(path, prefix)
             except FileNotFoundError:
                 return []
-        return sorted(name for name in found if not name.endswith(_UNFINISHED_SUFFIX))
+        return sorted(name for name in found if name.startswith(prefix) and not name.endswith(_UNFINISHED_SUFFIX))
 
     def remove(self, name: str) -> None:
         """Does nothing if there is no such file."""
@@ -103,10 +108,18 @@ class Folder:
     def _path(self, name: str) -> str:
         return f"{self.root}/{name}" if name else self.root
 
-    def _remote_names(self, path: str) -> list[str]:
-        files = [entry["name"] for entry in self.filesystem.ls(path, detail=True) if entry["type"] == "file"]
+    def _remote_names(self, path: str, prefix: str) -> list[str]:
+        if prefix and "s3" in self.filesystem.protocol:
+            # The store itself filters: a listing of everything may be a thousand requests.
+            return [PurePosixPath(key).name for key in self.filesystem.find(path, prefix=prefix)]
+        entries = self.filesystem.ls(path, detail=True)
         # Some tools mark a folder with an empty object of the folder's own name.
-        return [PurePosixPath(file).name for file in files if file.rstrip("/") != path]
+        is_marker = {path, f"{path}/"}.__contains__
+        return [
+            PurePosixPath(entry["name"]).name
+            for entry in entries
+            if entry["type"] == "file" and not is_marker(entry["name"])
+        ]
 
     @contextmanager
     def _explained(self, name: str, deed: str) -> Iterator[None]:

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "artimuse"
 LAYERS = (
     ("cli", "demo"),
     ("pipelines",),
-    ("scorer", "progress"),
+    ("scorer",),
     ("engines", "datasets", "sinks"),
     ("model", "sources"),
     ("storage",),
@@ -18,7 +18,7 @@ LAYERS = (
     ("image_texts",),
     ("configs", "schema"),
     ("prompts",),
-    ("attributes", "interfaces", "errors", "environment"),
+    ("attributes", "interfaces", "errors", "environment", "progress"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 ONLY_WITH_RAY = {"pipelines"}

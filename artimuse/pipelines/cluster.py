@@ -34,10 +34,11 @@ class Workers:
     max_decoders: int
     """Actors of one CPU each that decode for workers with GPUs."""
 
-    @property
-    def pool(self) -> ActorPoolStrategy:
+    def pool(self, num_units: int) -> ActorPoolStrategy:
+        """Not more actors than there are units for."""
+        low, high = min(self.min_size, num_units), min(self.max_size, num_units)
         # Two tasks per actor: the next unit waits at the actor while one is scored.
-        return ActorPoolStrategy(min_size=self.min_size, max_size=self.max_size, max_tasks_in_flight_per_actor=2)
+        return ActorPoolStrategy(min_size=low, max_size=high, max_tasks_in_flight_per_actor=2)
 
 
 def connect(*, debug: bool) -> None:
@@ -60,6 +61,8 @@ def connect(*, debug: bool) -> None:
                 ) from error
             except AuthenticationError as error:
                 raise ClusterProblem(f"cannot connect to Ray: {str(error).splitlines()[0]}") from error
+            except SystemExit as error:  # Ray's own answer to SIGTERM (Ray 2.60)
+                raise KeyboardInterrupt from error
     context = DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = debug
     # A cluster may need longer than Ray's half hour to get its GPUs; the person watching decides when to give up.

@@ -19,6 +19,7 @@ from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
 from artimuse.errors import ArtiMuseError, ClusterProblem
 from artimuse.pipelines.cluster import Workers
+from artimuse.pipelines.gate import GateHandle, Passage
 from artimuse.pipelines.rows import ROWS_PER_PIXEL_BLOCK, RowDecoder, RowScorer, RowWriter, ScoreJob
 
 logger = logging.getLogger(__name__)
@@ -37,24 +38,33 @@ class Unit:
     shard: int
     offsets: npt.NDArray[np.int32]
     """Positions within the shard."""
+    attempt: int
+    """1, or one more than the last time for rows that failed."""
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Tells it from the other units of its graph."""
+        return self.shard, int(self.offsets[0])
 
     @staticmethod
     def of(row: dict[str, Any]) -> "Unit":
-        return Unit(row["shard"], np.frombuffer(row["offsets"], dtype=np.int32))
+        return Unit(row["shard"], np.frombuffer(row["offsets"], dtype=np.int32), row["attempt"])
 
     def as_block(self) -> pa.Table:
-        return pa.table({"shard": [self.shard], "offsets": [self.offsets.tobytes()]})
+        return pa.table({"shard": [self.shard], "offsets": [self.offsets.tobytes()], "attempt": [self.attempt]})
 
 
 class DecodeActor:
     """Units in, rows with pixels out."""
 
-    def __init__(self, job: ScoreJob) -> None:
+    def __init__(self, job: ScoreJob, gate: GateHandle) -> None:
         self.decode = _made(lambda: RowDecoder(job))
+        self.passage = Passage(gate)
 
     def __call__(self, units: pa.Table) -> Iterator[pa.Table]:
         for unit in map(Unit.of, units.to_pylist()):
-            yield from self.decode(unit.shard, unit.offsets, ROWS_PER_PIXEL_BLOCK)
+            chunks = self.decode(unit.shard, unit.offsets, unit.attempt, ROWS_PER_PIXEL_BLOCK)
+            yield from self.passage.through(unit.key, len(unit.offsets), chunks)
 
 
 class ScoreActor:
@@ -70,14 +80,17 @@ class ScoreActor:
 class DecodeAndScoreActor:
     """Units in, score-table rows out."""
 
-    def __init__(self, job: ScoreJob) -> None:
+    def __init__(self, job: ScoreJob, gate: GateHandle) -> None:
         self.decode = _made(lambda: RowDecoder(job))
         self.score = _made(lambda: RowScorer(job, _this_node()))
+        self.passage = Passage(gate)
 
     def __call__(self, units: pa.Table) -> Iterator[pa.Table]:
         for unit in map(Unit.of, units.to_pylist()):
-            chunks = self.decode(unit.shard, unit.offsets, ROWS_PER_CPU_CHUNK)
-            yield pa.concat_tables([self.score(rows) for rows in chunks])
+            chunks = self.decode(unit.shard, unit.offsets, unit.attempt, ROWS_PER_CPU_CHUNK)
+            passed = self.passage.through(unit.key, len(unit.offsets), chunks)
+            if scored := [self.score(rows) for rows in passed]:
+                yield pa.concat_tables(scored)
 
 
 def write_rows(rows: pa.Table, job: ScoreJob) -> pa.Table:
@@ -85,23 +98,35 @@ def write_rows(rows: pa.Table, job: ScoreJob) -> pa.Table:
     return RowWriter(job)(rows)
 
 
-def receipts(job: ScoreJob, units: Iterable[Unit], workers: Workers, *, rows_per_part: int) -> Iterator[dict[str, Any]]:
-    """Runs the units and yields a receipt for every part as it is written.
+def receipts(
+    job: ScoreJob, units: Iterable[Unit], workers: Workers, gate: GateHandle, *, rows_per_part: int
+) -> Iterator[dict[str, Any]]:
+    """Runs the units, as far as the gate lets them in, and yields a receipt for every part as it is written.
 
     Raises the ArtiMuseError of the worker that failed, if that is why the run ended.
     """
     blocks = [unit.as_block() for unit in units]
     data: ray.data.Dataset = ray.data.from_arrow(blocks)
-    options: dict[str, Any] = {"batch_format": "pyarrow", "fn_constructor_args": (job,)}
-    sized: dict[str, Any] = {"compute": workers.pool, "num_cpus": workers.num_cpus, "num_gpus": workers.num_gpus}
+    entry: dict[str, Any] = {"batch_size": 1, "batch_format": "pyarrow", "fn_constructor_args": (job, gate)}
+    sized: dict[str, Any] = {
+        "compute": workers.pool(len(blocks)),
+        "num_cpus": workers.num_cpus,
+        "num_gpus": workers.num_gpus,
+    }
     write_batch: int | None = None
     if workers.num_gpus:
         decoders = ActorPoolStrategy(min_size=1, max_size=workers.max_decoders, max_tasks_in_flight_per_actor=2)
-        data = data.map_batches(DecodeActor, batch_size=1, compute=decoders, num_cpus=1, **options)
-        data = data.map_batches(ScoreActor, batch_size=min(ROWS_PER_PIXEL_BLOCK, rows_per_part), **sized, **options)
+        data = data.map_batches(DecodeActor, compute=decoders, num_cpus=1, **entry)
+        data = data.map_batches(
+            ScoreActor,
+            batch_size=min(ROWS_PER_PIXEL_BLOCK, rows_per_part),
+            batch_format="pyarrow",
+            fn_constructor_args=(job,),
+            **sized,
+        )
         write_batch = rows_per_part
     else:
-        data = data.map_batches(DecodeAndScoreActor, batch_size=1, **sized, **options)
+        data = data.map_batches(DecodeAndScoreActor, **sized, **entry)
     data = data.map_batches(
         partial(write_rows, job=job),
         batch_size=write_batch,
@@ -114,7 +139,7 @@ def receipts(job: ScoreJob, units: Iterable[Unit], workers: Workers, *, rows_per
         for receipt in data.iter_rows():
             yield {**receipt, "workers": json.loads(receipt["workers"])}
     except Exception as error:  # process boundary: Ray wraps what a worker raised
-        problem = _cause(error)
+        problem = cause_of(error)
         if problem is None:
             raise
         logger.debug("a worker failed", exc_info=error)
@@ -124,6 +149,17 @@ def receipts(job: ScoreJob, units: Iterable[Unit], workers: Workers, *, rows_per
         gc.collect()
     if problem:
         raise problem
+
+
+def cause_of(error: Exception) -> ArtiMuseError | None:
+    """The exception of ours inside Ray's, which pass for it by type but carry a stack trace as their message.
+
+    Its first line is what we wrote: Ray appends advice on its own settings (Ray 2.60).
+    """
+    inner: BaseException | None = error
+    while inner is not None and (type(inner).__module__.startswith("ray.") or hasattr(inner, "cause")):
+        inner = getattr(inner, "cause", None) or inner.__cause__
+    return type(inner)(str(inner).split("\n", 1)[0]) if isinstance(inner, ArtiMuseError) else None
 
 
 Stage = TypeVar("Stage", RowDecoder, RowScorer)
@@ -147,14 +183,3 @@ def _made(make: Callable[[], Stage]) -> Stage:
 def _this_node() -> str:
     node_ip: str = ray.util.get_node_ip_address()
     return f"{node_ip}/{ray.get_runtime_context().get_node_id()[:8]}"
-
-
-def _cause(error: Exception) -> ArtiMuseError | None:
-    """The exception of ours inside Ray's, which pass for it by type but carry a stack trace as their message.
-
-    Its first line is what we wrote: Ray appends advice on its own settings (Ray 2.60).
-    """
-    inner: BaseException | None = error
-    while inner is not None and (type(inner).__module__.startswith("ray.") or hasattr(inner, "cause")):
-        inner = getattr(inner, "cause", None) or inner.__cause__
-    return type(inner)(str(inner).split("\n", 1)[0]) if isinstance(inner, ArtiMuseError) else None

@@ -14,14 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from artimuse.errors import BadOutput
-from artimuse.sinks.parquet import PARTS, parts_by_shard
+from artimuse.sinks.parts import PARTS, parts_by_shard
 from artimuse.storage import Folder
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-UNTRAINED_NOTE = (
-    "The built-in model nano is untrained (random weights): its scores show that the pipeline works"
-    " and say nothing about the pictures."
-)
 # Hundredths of a point: quantiles of any number of rows in bounded memory.
 _BINS_PER_POINT = 100
 _NUM_BINS = 100 * _BINS_PER_POINT + 1
@@ -35,14 +31,21 @@ class ScoreReport:
     model: str
     note: str | None
     """What a reader of the scores must know; None if there is nothing."""
+    num_images: int
+    """In the plan."""
     num_rows: int
+    """In the table: fewer than images after --limit."""
     num_failed: int
     errors: Mapping[str, int]
     """Failed rows by error code."""
     score_quantiles: Mapping[str, float]
     """Points, to a hundredth; empty if no row has a score."""
     num_new_rows: int
-    """Rows of this run; the others were there already."""
+    """Images that this run was the first to try; the others were done before."""
+    num_retried: int
+    """Failed rows of earlier runs that this run tried again."""
+    num_recovered: int
+    """Of those, the ones that have a score now."""
     images_per_s: float
     """Of this run, from the first worker's start to the last part."""
     phase_s: Mapping[str, float]
@@ -78,7 +81,10 @@ class ScoreReport:
             console.print(Text(f"\n{self.note}", "yellow"))
 
     def _lines(self) -> Iterator[tuple[str, str]]:
-        yield "images", f"{self.num_rows:,}: {self.num_rows - self.num_failed:,} scored, {self.num_failed:,} failed"
+        num_left = self.num_images - self.num_rows
+        to_go = f", {num_left:,} to go: the same command goes on from there" if num_left else ""
+        scored = self.num_rows - self.num_failed
+        yield "images", f"{self.num_images:,}: {scored:,} scored, {self.num_failed:,} failed{to_go}"
         for code, count in sorted(self.errors.items(), key=lambda item: -item[1]):
             yield "", f"{count:,} {code}"
         if self.skipped:
@@ -86,19 +92,29 @@ class ScoreReport:
             yield "not images", f"{kinds} (left out)"
         if self.score_quantiles:
             yield "score 0-100", "  ".join(f"{name} {value:.2f}" for name, value in self.score_quantiles.items())
-        if self.num_new_rows:
-            earlier = self.num_rows - self.num_new_rows
-            yield (
-                "this run",
-                f"{self.num_new_rows:,} images, {self.images_per_s:.1f} images/s"
-                + (f"; {earlier:,} were done before" if earlier else ""),
-            )
+        yield "this run", self._this_run()
+        if self.num_new_rows or self.num_retried:
             yield "time", ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.phase_s.items())
             yield "worker time", ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.worker_s.items())
-        else:
-            yield "this run", "nothing to do: every image was done before"
         yield "model", self.model
         yield "scores", f"{self.output}/{PARTS}/*.parquet"
+
+    def _this_run(self) -> str:
+        if not self.num_new_rows and not self.num_retried:
+            hint = f"; --retry-failed tries the {self.num_failed:,} failed again" if self.num_failed else ""
+            return f"nothing to do: every image was done before{hint}"
+        parts = []
+        if self.num_new_rows:
+            parts.append(f"{self.num_new_rows:,} images")
+        if self.num_retried:
+            num_failed_again = self.num_retried - self.num_recovered
+            parts.append(
+                f"{self.num_retried:,} failed before: {self.num_recovered:,} scored now,"
+                f" {num_failed_again:,} failed again"
+            )
+        parts.append(f"{self.images_per_s:.1f} images/s")
+        earlier = self.num_rows - self.num_new_rows - self.num_retried
+        return ", ".join(parts) + (f"; {earlier:,} were done before" if earlier > 0 else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,37 +124,34 @@ class TableFacts:
     num_rows: int
     errors: Mapping[str, int]
     quantiles: Mapping[str, float]
+    shards_with_repeats: tuple[int, ...]
+    """Shards with a row in two parts."""
 
     @property
     def num_failed(self) -> int:
         return sum(self.errors.values())
 
 
-def read_table_facts(output: Folder, *, num_rows: int) -> TableFacts:
-    """Counts and score quantiles of all parts.
+def read_table_facts(output: Folder) -> TableFacts:
+    """Counts and score quantiles of all parts, one shard in memory at a time.
 
-    Raises BadOutput unless every row of the plan is there exactly once, in parts that can be read.
+    Raises BadOutput if a part cannot be read.
     """
-    num_seen = num_repeated = 0
+    num_rows = 0
     errors: Counter[str] = Counter()
     histogram = np.zeros(_NUM_BINS, dtype=np.int64)
-    # A part holds rows of one shard, so one shard's row numbers are enough to know what comes twice.
-    for names in parts_by_shard(output).values():
-        seen: set[int] = set()
-        for name in names:
-            part = _read_part(output, f"{PARTS}/{name}")
-            before = len(seen)
-            seen.update(part["row_number"].to_pylist())
-            num_repeated += len(part) - (len(seen) - before)
-            errors.update(part["error_code"].drop_null().to_pylist())
-            bins = np.rint(part["score"].drop_null().to_numpy() * _BINS_PER_POINT).astype(np.int64)
-            histogram += np.bincount(bins, minlength=_NUM_BINS)
-        num_seen += len(seen)
-    if num_seen != num_rows or num_repeated:
-        raise BadOutput(
-            f"{output.url(PARTS)}: of {num_rows} images {num_rows - num_seen} are missing and {num_repeated} come twice"
-        )
-    return TableFacts(num_seen, dict(errors), _quantiles(histogram))
+    repeats = []
+    for shard, names in parts_by_shard(output).items():
+        parts = pa.concat_tables([_read_part(output, f"{PARTS}/{name}") for name in names])
+        distinct, first_at = np.unique(parts["row_number"].to_numpy(), return_index=True)
+        if len(distinct) < len(parts):
+            repeats.append(shard)
+            parts = parts.take(first_at)
+        num_rows += len(parts)
+        errors.update(parts["error_code"].drop_null().to_pylist())
+        bins = np.rint(parts["score"].drop_null().to_numpy() * _BINS_PER_POINT).astype(np.int64)
+        histogram += np.bincount(bins, minlength=_NUM_BINS)
+    return TableFacts(num_rows, dict(errors), _quantiles(histogram), tuple(repeats))
 
 
 def _read_part(output: Folder, name: str) -> pa.Table:

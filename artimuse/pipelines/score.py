@@ -1,92 +1,109 @@
 """`artimuse score`: images to the score table, as a run that can be stopped and started again."""
 
-import hashlib
 import logging
-import platform
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
+from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-import artimuse
 from artimuse.configs import ScoreConfig
 from artimuse.errors import BadOutput, Interrupted, RowError
-from artimuse.images import IMAGE_SIZE_PX
-from artimuse.model.digest import weights_digest
-from artimuse.model.find import Checkpoint, find_checkpoint
 from artimuse.pipelines import cluster
-from artimuse.pipelines.graph import Unit, receipts
 from artimuse.pipelines.node_check import check_nodes
-from artimuse.pipelines.report import UNTRAINED_NOTE, ScoreReport, read_table_facts
+from artimuse.pipelines.report import ScoreReport, TableFacts, read_table_facts
 from artimuse.pipelines.rows import ScoreJob
+from artimuse.pipelines.run_record import (
+    ModelFacts,
+    new_record,
+    now,
+    open_ledger,
+    open_plan,
+    read_status,
+    refuse_foreign_files,
+)
+from artimuse.pipelines.stopping import StopRequest
+from artimuse.pipelines.work import Backlog, Tally, score_backlog
 from artimuse.progress import RunProgress
-from artimuse.scoring import STRATEGIES
-from artimuse.sinks.parquet import PARTS, ParquetSink, PartsLedger
-from artimuse.sinks.run_file import read_run, write_run
-from artimuse.sources import open_source
+from artimuse.sinks.finish import finish_shard
+from artimuse.sinks.lock import Lock, hold_lock
+from artimuse.sinks.run_file import write_run
 from artimuse.sources.fetch import fetch
 from artimuse.sources.location import Location, locations
-from artimuse.sources.plan import num_shard_rows, plan_carried_schema, read_plan_rows, write_plan
+from artimuse.sources.plan import num_shard_rows, plan_carried_schema, read_plan_rows
 from artimuse.storage import Folder
 
 logger = logging.getLogger(__name__)
 
-ROWS_PER_SHARD = 50_000
-# A part is what a crash can cost, and one file: large enough that files stay few.
-ROWS_PER_PART = 1024
-MIN_ROWS_PER_PART = 16
-# Ray's driver keeps 10-14 KB per unit for as long as a graph lives (Ray 2.60), and a new graph loads the model anew.
-UNITS_PER_GRAPH = 2_000
-UNITS_PER_WORKER_AND_GRAPH = 64
 NUM_WITNESSES = 4
 MAX_WITNESS_CANDIDATES = 64
-
-_VERSIONS_OF = ("ray", "torch", "transformers", "pillow", "pyarrow", "numpy")
 
 
 def run(config: ScoreConfig, console: Console) -> ScoreReport:
     """Scores what OUTPUT does not have yet.
 
-    Raises BadInput, BadCheckpoint, BadOutput, RunMismatch, ClusterProblem; Interrupted when stopped, with all
-    finished parts on disk.
+    Raises BadInput, BadCheckpoint, BadOutput, OutputLocked, RunMismatch, ClusterProblem, EngineFailed; Interrupted
+    when stopped, with everything finished on disk.
     """
     if cluster.is_submitted_job():
         cluster.refuse_relative_paths(config)
-    progress = RunProgress(console)
     output = Folder.at(config.output)
+    refuse_foreign_files(output)
+    stop = StopRequest(config.grace_s)
+    with stop.heeded(), hold_lock(output) as lock:
+        return _run(config, output, RunProgress(console), stop, lock)
+
+
+def _run(config: ScoreConfig, output: Folder, progress: RunProgress, stop: StopRequest, lock: Lock) -> ScoreReport:
     with progress.phase("planning"):
-        model = _Model.of(config)
-        plan = _open_plan(config, output)
+        model = ModelFacts.of(config)
+        plan = open_plan(config, output)
     with progress.phase("starting"):
         cluster.connect(debug=config.debug)
+        stop.heed()
         workers = cluster.plan_workers(config, weight_bytes=model.num_bytes)
         resolved = cluster.resolve_engine(config, workers, model=model.name)
-        record = _record(resolved, output, model, plan)
-        ledger = _open_ledger(output, record)
-        job = _job(resolved, output, plan["rows_per_shard"])
-        check_nodes(job, weights=model.digest)
-    with progress.phase("scoring"):
-        tally = _score_pending(job, ledger, workers, progress)
-        images_per_s, working_s = progress.rate, progress.working_s
-    progress.split_phase("scoring", "loading the model", last_s=working_s)
+        record = new_record(resolved, output, model, plan)
+        ledger = open_ledger(output, record)
+        backlog = Backlog(ledger, retry_failed=config.retry_failed, limit=config.limit)
+        if backlog.num_rows:
+            job = _job(resolved, output, plan["rows_per_shard"])
+            check_nodes(job, weights=model.digest)
+            write_run(output, record)
+    tally = Tally()
+    images_per_s = 0.0
+    num_before = ledger.num_done()
+    if backlog.num_rows:
+        if num_before:
+            logger.info("%s", _what_is_there(num_before, backlog.num_retries, plan["num_rows"]))
+        with progress.phase("scoring"):
+            num_kept = num_before - backlog.num_retries
+            progress.expect(total=num_kept + backlog.num_rows, done=num_kept)
+            tally = score_backlog(config, job, backlog, workers, progress, stop, lock)
+            images_per_s, working_s = progress.rate, progress.working_s
+        progress.split_phase("scoring", "loading the model", last_s=working_s)
+    if stop.is_set:
+        # Without looking at the table: that takes minutes for a large one.
+        write_run(output, {**record, "status": "interrupted", "finished_at": now()})
+        raise Interrupted(
+            f"{num_before + tally.num_new:,} of {plan['num_rows']:,} images are done;"
+            " the same command goes on from there"
+        )
     with progress.phase("checking"):
-        facts = read_table_facts(output, num_rows=plan["num_rows"])
+        facts = _checked_facts(output)
+    num_left = plan["num_rows"] - facts.num_rows
     report = ScoreReport(
         output=output.url(),
         model=model.name,
-        note=None if model.is_trained else UNTRAINED_NOTE,
+        note=model.note,
+        num_images=plan["num_rows"],
         num_rows=facts.num_rows,
         num_failed=facts.num_failed,
         errors=facts.errors,
         score_quantiles=facts.quantiles,
-        num_new_rows=tally.num_rows,
+        num_new_rows=tally.num_new,
+        num_retried=tally.num_retried,
+        num_recovered=tally.num_recovered,
         images_per_s=round(images_per_s, 3),
         phase_s={name: round(seconds, 2) for name, seconds in progress.phase_s.items()},
         worker_s={name: round(seconds, 2) for name, seconds in tally.seconds.items()},
@@ -94,110 +111,26 @@ def run(config: ScoreConfig, console: Console) -> ScoreReport:
         skipped=plan["skipped"],
         max_failed=config.max_failed,
     )
-    write_run(output, {**record, "status": "finished", "finished_at": _now(), "report": report.as_dict()})
+    status = "limited" if num_left else "finished"
+    # A run that was killed after its last part has left the table whole and its record open.
+    if tally.num_rows or read_status(output) != status:
+        write_run(output, {**record, "status": status, "finished_at": now(), "report": report.as_dict()})
+    if num_left and config.limit is None:
+        raise BadOutput(f"{output.url()}: {num_left} images have no row although the run has ended; run it again")
     return report
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Model:
-    """The checkpoint as the driver found it; nothing for an engine without one."""
-
-    name: str
-    digest: str | None
-    num_bytes: int
-    is_trained: bool
-
-    @staticmethod
-    def of(config: ScoreConfig) -> "_Model":
-        if config.engine == "fake":
-            return _Model(name="fake", digest=None, num_bytes=0, is_trained=True)
-        checkpoint: Checkpoint = find_checkpoint(config.model)
-        shards = checkpoint.directory.glob("*.safetensors")
-        return _Model(
-            name=checkpoint.name,
-            digest=weights_digest(checkpoint.directory),
-            # Stored in bfloat16, held in float32 on the CPU.
-            num_bytes=2 * sum(shard.stat().st_size for shard in shards),
-            is_trained=checkpoint.is_trained,
-        )
+def _what_is_there(num_done: int, num_retries: int, num_images: int) -> str:
+    again = f", of which {num_retries:,} failed ones are tried again" if num_retries else ""
+    return f"{num_done:,} of {num_images:,} images are done{again}"
 
 
-class _Tally:
-    """What the receipts of this run add up to."""
-
-    def __init__(self) -> None:
-        self.num_rows = 0
-        self.seconds = dict.fromkeys(("fetch", "decode", "score", "write"), 0.0)
-        """By all workers together."""
-        self.workers: Counter[str] = Counter()
-        """Rows by the node that scored them."""
-
-    def add(self, receipt: Mapping[str, Any]) -> None:
-        self.num_rows += receipt["num_rows"]
-        self.workers.update(receipt["workers"])
-        for stage in self.seconds:
-            self.seconds[stage] += receipt[f"{stage}_s"]
-
-
-def _open_plan(config: ScoreConfig, output: Folder) -> dict[str, Any]:
-    """The plan of an earlier run of this output, or a new one."""
-    record = read_run(output)
-    if record is not None:
-        return dict(record["plan"])
-    foreign = [name for name in output.names() if not name.startswith(".")] + output.names(PARTS)
-    if foreign:
-        raise BadOutput(f"{output.url()} has files of its own ({foreign[0]}); choose a new or empty OUTPUT")
-    source = open_source(
-        config.input,
-        formats=config.limits.formats,
-        image_column=config.image_column,
-        allow_http=config.allow_http,
-    )
-    summary = write_plan(source, output, rows_per_shard=ROWS_PER_SHARD)
-    return {
-        "num_rows": summary.num_rows,
-        "num_shards": summary.num_shards,
-        "rows_per_shard": ROWS_PER_SHARD,
-        "skipped": dict(summary.skipped),
-    }
-
-
-def _record(config: ScoreConfig, output: Folder, model: _Model, plan: Mapping[str, Any]) -> dict[str, Any]:
-    """run.json as it stands before the first row of this run."""
-    strategy = STRATEGIES[config.strategy]
-    return {
-        "artimuse": artimuse.__version__,
-        "status": "running",
-        "started_at": _now(),
-        "note": None if model.is_trained else UNTRAINED_NOTE,
-        "fingerprints": {
-            "plan": {
-                "input": _absolute(config.input),
-                "image_column": config.image_column,
-                "image_metadata": config.image_metadata,
-            },
-            "score": {
-                "weights": model.digest,
-                "strategy": strategy.name,
-                "question": hashlib.sha256(strategy.question.encode()).hexdigest(),
-                "pixels": f"pillow bicubic {IMAGE_SIZE_PX}",
-                "dtype": config.dtype,
-                "engine": config.engine,
-            },
-        },
-        "plan": dict(plan),
-        "config": asdict(config) | {"input": _absolute(config.input), "output": output.url()},
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in _VERSIONS_OF}},
-    }
-
-
-def _open_ledger(output: Folder, record: Mapping[str, Any]) -> PartsLedger:
-    """Writes run.json for a new run; raises RunMismatch if OUTPUT was made by a different one."""
-    if read_run(output) is None:
-        write_run(output, record)
-    ledger = ParquetSink(output, record["plan"]["rows_per_shard"]).open(record["fingerprints"])
-    write_run(output, record)
-    return ledger
+def _checked_facts(output: Folder) -> TableFacts:
+    """What the table says, after taking out what workers that outlived an earlier run have written meanwhile."""
+    facts = read_table_facts(output)
+    for shard in facts.shards_with_repeats:
+        finish_shard(output, shard, is_complete=False)
+    return read_table_facts(output) if facts.shards_with_repeats else facts
 
 
 def _job(config: ScoreConfig, output: Folder, rows_per_shard: int) -> ScoreJob:
@@ -220,45 +153,3 @@ def _witnesses(config: ScoreConfig, output: Folder) -> Iterator[Location]:
     images = locations(read_plan_rows(output, 0, candidates))
     readable = (image for image in images if not isinstance(fetch(image, config.limits), RowError))
     return islice(readable, NUM_WITNESSES)
-
-
-def _score_pending(job: ScoreJob, ledger: PartsLedger, workers: cluster.Workers, progress: RunProgress) -> _Tally:
-    """Scores every row that is not done, graph by graph."""
-    num_done = ledger.num_done()
-    num_pending = ledger.num_rows - num_done
-    progress.expect(total=ledger.num_rows, done=num_done)
-    tally = _Tally()
-    rows_per_part = _rows_per_part(num_pending, workers)
-    units = _pending_units(ledger, rows_per_part)
-    units_per_graph = max(UNITS_PER_GRAPH, UNITS_PER_WORKER_AND_GRAPH * workers.max_size)
-    try:
-        while window := list(islice(units, units_per_graph)):
-            for receipt in receipts(job, window, workers, rows_per_part=rows_per_part):
-                tally.add(receipt)
-                progress.advance(rows=receipt["num_rows"], failed=receipt["num_failed"], began_at=receipt["began_at"])
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"stopped at {progress.done} of {progress.total} images; the same command goes on from there"
-        ) from None
-    return tally
-
-
-def _rows_per_part(num_pending: int, workers: cluster.Workers) -> int:
-    """Full parts for large runs; for small ones, enough parts that every worker gets some."""
-    return int(np.clip(num_pending // (4 * workers.max_size), MIN_ROWS_PER_PART, ROWS_PER_PART))
-
-
-def _pending_units(ledger: PartsLedger, rows_per_part: int) -> Iterator[Unit]:
-    for shard in range(ledger.num_shards):
-        pending = np.flatnonzero(~ledger.done_rows(shard)).astype(np.int32)
-        for start in range(0, len(pending), rows_per_part):
-            yield Unit(shard, pending[start : start + rows_per_part])
-
-
-def _absolute(place: str) -> str:
-    """A path that means the same from another working directory; URLs and globs are kept."""
-    return place if "://" in place else str(Path(place).absolute())
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from artimuse.errors import BadOutput
 from artimuse.pipelines.report import QUANTILES, ScoreReport, read_table_facts
-from artimuse.sinks.parquet import PARTS, ParquetSink
+from artimuse.sinks.parquet import ParquetSink
+from artimuse.sinks.parts import PARTS
 from artimuse.storage import Folder
 from tests.sinks.score_rows import score_rows
 
@@ -19,11 +20,14 @@ REPORT = {
     "output": "/photos/scores",
     "model": "nano",
     "note": None,
+    "num_images": 12_000,
     "num_rows": 12_000,
     "num_failed": 3,
     "errors": {"corrupt": 1, "not_found": 2},
     "score_quantiles": {"min": 1.25, "median": 51.5, "max": 97.0},
     "num_new_rows": 2_000,
+    "num_retried": 0,
+    "num_recovered": 0,
     "images_per_s": 12.34,
     "phase_s": {"planning": 0.5, "scoring": 162.0},
     "worker_s": {"fetch": 1.0, "decode": 20.0, "score": 300.0, "write": 0.25},
@@ -74,7 +78,7 @@ def test_quantiles_agree_with_numpy_to_a_hundredth(output, sink, num_rows, shape
         "ends": random.choice([0.0, 100.0], num_rows),
     }[shape]
     write_scores(sink, scores, rows_per_part=250)
-    facts = read_table_facts(output, num_rows=num_rows)
+    facts = read_table_facts(output)
     assert facts.quantiles.keys() == {quantile_name(q) for q in QUANTILES}
     for q in QUANTILES:
         assert facts.quantiles[quantile_name(q)] == pytest.approx(np.quantile(scores, q), abs=0.01)
@@ -82,13 +86,13 @@ def test_quantiles_agree_with_numpy_to_a_hundredth(output, sink, num_rows, shape
 
 def test_whole_scores_are_reported_as_they_are(output, sink):
     write_scores(sink, np.array([0, 25, 50, 75, 100]), rows_per_part=5)
-    facts = read_table_facts(output, num_rows=5)
+    facts = read_table_facts(output)
     assert [facts.quantiles[name] for name in ("min", "25%", "median", "75%", "max")] == [0, 25, 50, 75, 100]
 
 
 def test_failed_rows_are_counted_by_code_and_have_no_quantiles(output, sink):
     sink.write(score_rows([0, 1, 2], score=None))
-    facts = read_table_facts(output, num_rows=3)
+    facts = read_table_facts(output)
     assert (facts.num_rows, facts.num_failed, facts.errors, facts.quantiles) == (3, 3, {"not_found": 3}, {})
 
 
@@ -96,43 +100,36 @@ def test_scored_and_failed_rows_of_several_shards_are_one_table(output, sink):
     sink.write(score_rows(range(0, 900), score=20))
     sink.write(score_rows(range(900, 1000), score=None))
     sink.write(score_rows(range(1000, 1500), score=40))
-    facts = read_table_facts(output, num_rows=1500)
+    facts = read_table_facts(output)
     assert (facts.num_rows, facts.errors) == (1500, {"not_found": 100})
     assert (facts.quantiles["min"], facts.quantiles["median"], facts.quantiles["max"]) == (20, 20, 40)
 
 
-def test_missing_rows_are_bad_output_with_their_number(output, sink):
-    sink.write(score_rows([0, 1, 2]))
+def test_rows_that_come_twice_are_counted_once_and_their_shards_named(output, sink):
+    sink.write(score_rows([0, 1, 2], score=10))
+    sink.write(score_rows([1, 2, 3], score=20))
     sink.write(score_rows([1000]))
-    with pytest.raises(BadOutput, match="of 1001 images 997 are missing and 0 come twice") as caught:
-        read_table_facts(output, num_rows=1001)
-    assert output.url(PARTS) in str(caught.value)
+    facts = read_table_facts(output)
+    assert (facts.num_rows, facts.shards_with_repeats) == (5, (0,))
 
 
-def test_rows_that_come_twice_are_bad_output_with_their_number(output, sink):
-    sink.write(score_rows([0, 1, 2]))
-    sink.write(score_rows([1, 2, 3]))
-    with pytest.raises(BadOutput, match="of 4 images 0 are missing and 2 come twice"):
-        read_table_facts(output, num_rows=4)
-
-
-def test_an_output_without_parts_misses_every_row(output):
-    with pytest.raises(BadOutput, match="of 3 images 3 are missing"):
-        read_table_facts(output, num_rows=3)
+def test_a_table_without_rows_has_no_quantiles(output):
+    facts = read_table_facts(output)
+    assert (facts.num_rows, facts.num_failed, facts.quantiles) == (0, 0, {})
 
 
 def test_a_part_that_cannot_be_read_is_bad_output_by_name(output, sink):
     part = sink.write(score_rows([0, 1, 2])).part
     output.write(f"{PARTS}/{part}", b"PAR1 torn")
     with pytest.raises(BadOutput, match=rf"{part}: not a readable part"):
-        read_table_facts(output, num_rows=3)
+        read_table_facts(output)
 
 
 def test_files_beside_the_parts_are_not_read(output, sink):
     sink.write(score_rows([0, 1, 2]))
     output.write(f"{PARTS}/.DS_Store", b"mine")
     output.write(f"{PARTS}/_SUCCESS", b"")
-    assert read_table_facts(output, num_rows=3).num_rows == 3
+    assert read_table_facts(output).num_rows == 3
 
 
 @pytest.mark.parametrize(
@@ -187,6 +184,23 @@ def test_nothing_to_do_is_said_in_so_many_words():
     text = shown(report(num_new_rows=0))
     assert "nothing to do: every image was done before" in text
     assert "images/s" not in text
+
+
+def test_nothing_to_do_says_what_could_be_done_for_failed_rows():
+    assert "--retry-failed tries the 3 failed again" in shown(report(num_new_rows=0))
+    assert "--retry-failed" not in shown(report(num_new_rows=0, num_failed=0, errors={}))
+
+
+def test_rows_to_come_are_told_with_the_way_to_get_them():
+    text = " ".join(shown(report(num_images=15_000)).split())
+    assert "15,000: 11,997 scored, 3 failed, 3,000 to go: the same command goes on from there" in text
+
+
+def test_a_retry_tells_how_many_images_have_a_score_now():
+    text = " ".join(shown(report(num_new_rows=0, num_retried=5, num_recovered=2)).split())
+    assert "5 failed before: 2 scored now, 3 failed again, 12.3 images/s; 11,995 were done before" in text
+    text = " ".join(shown(report(num_new_rows=10, num_retried=5, num_recovered=5)).split())
+    assert "10 images, 5 failed before: 5 scored now, 0 failed again, 12.3 images/s; 11,985 were done before" in text
 
 
 def test_a_note_is_printed_below():

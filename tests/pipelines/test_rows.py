@@ -28,7 +28,7 @@ from artimuse.pipelines.rows.job import PIXELS
 from artimuse.schema import SCORE_COLUMNS
 from artimuse.scorer import Scorer
 from artimuse.scoring import STRATEGIES
-from artimuse.sinks.parquet import PARTS
+from artimuse.sinks.parts import PARTS
 from artimuse.sources import open_source
 from artimuse.sources.location import Location
 from artimuse.sources.plan import num_shard_rows, num_shards, plan_carried_schema, write_plan
@@ -63,7 +63,7 @@ def make_job(tmp_path: Path) -> Callable[..., ScoreJob]:
 
 
 def decoded(job: ScoreJob, shard: int = 0, *, chunk: int = CHUNK) -> list[pa.Table]:
-    return list(RowDecoder(job)(shard, np.arange(num_shard_rows(job.output, shard), dtype=np.int32), chunk))
+    return list(RowDecoder(job)(shard, np.arange(num_shard_rows(job.output, shard), dtype=np.int32), 1, chunk))
 
 
 def scored(job: ScoreJob, *, engine: FakeEngine | None = None) -> pa.Table:
@@ -137,7 +137,7 @@ def test_decoded_rows_hold_the_pixels_of_the_official_preprocessing_and_the_fact
 def test_chunks_are_no_larger_than_asked_and_in_order(make_job, tmp_path):
     job = make_job(good_folder(tmp_path / "in", 10))
     offsets = np.array([1, 2, 3, 5, 8, 9, 0], dtype=np.int32)
-    chunks = list(RowDecoder(job)(0, offsets, 3))
+    chunks = list(RowDecoder(job)(0, offsets, 1, 3))
     assert [len(chunk) for chunk in chunks] == [3, 3, 1]
     assert pa.concat_tables(chunks)["row_number"].to_pylist() == offsets.tolist()
 

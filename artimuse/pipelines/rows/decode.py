@@ -48,10 +48,11 @@ class RowDecoder:
         self.fetcher = Fetcher(job.limits)
         self.fact_fields = (*_FACTS, *(METADATA_FIELDS if job.with_metadata else ()))
 
-    def __call__(self, shard: int, offsets: npt.NDArray[np.int32], chunk: int) -> Iterator[pa.Table]:
+    def __call__(self, shard: int, offsets: npt.NDArray[np.int32], attempt: int, chunk: int) -> Iterator[pa.Table]:
         """Yields tables of at most `chunk` rows: the plan's columns, facts of the file, and the pixels."""
         rows = read_plan_rows(self.job.output, shard, offsets)
         fetched = self.fetcher(locations(rows))
+        rows = rows.append_column("attempt", pa.array(np.full(len(rows), attempt, dtype=np.int8)))
         for start in range(0, len(rows), chunk):
             yield self._decode(rows.slice(start, chunk), fetched)
 

@@ -118,7 +118,6 @@ class _RowScores:
             "score_std": pa.array(self.std_B, mask=failed_B),
             "score_entropy": pa.array(self.entropy_B, mask=failed_B),
             "score_probs": pa.ListArray.from_arrays(offsets, pa.array(self.probs_BK.ravel()), mask=pa.array(failed_B)),
-            "attempt": pa.array(np.ones(num_rows, dtype=np.int8)),
         }
         rows = rows.drop_columns(["error_code", "error"])
         for name, column in columns.items():
