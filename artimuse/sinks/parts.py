@@ -14,6 +14,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from artimuse.storage import Folder
@@ -65,15 +66,17 @@ def store_part(output: Folder, folder: str, shard: int, rows: pa.Table) -> tuple
 
 
 def store_part_once(output: Folder, folder: str, shard: int, rows: pa.Table) -> tuple[str, int]:
-    """As `store_part`, but leaves a part of the same rows alone that has them in the same or a later attempt.
+    """As `store_part`, but keeps what a part of the same rows has in the same or a later attempt.
 
     So a worker that outlives its run by long cannot undo what later runs have done.
     """
     rows, name = _as_part(shard, rows)
-    if output.exists(f"{folder}/{name}"):
-        there = read_part(output, folder, name, ["row_number", "attempt"])
-        if there is not None and (there["attempt"].to_numpy() >= rows["attempt"].to_numpy()).all():
+    there = read_part(output, folder, name) if output.exists(f"{folder}/{name}") else None
+    if there is not None:
+        is_later = pc.greater(rows["attempt"], there["attempt"])
+        if not pc.any(is_later).as_py():
             return name, output.size(f"{folder}/{name}")
+        rows = pa.concat_tables([rows.filter(is_later), there.filter(pc.invert(is_later))])
     return store_part(output, folder, shard, rows)
 
 

@@ -62,7 +62,7 @@ class VerifyReport:
             yield f"unfinished: {self.unfinished}"
         yield (
             f"{self.output}: {self._verdict()}; {self.num_images:,} images, {self.num_rows:,} rows"
-            f" ({self.num_failed:,} failed) in {self.num_parts:,} parts"
+            f" ({self.num_failed:,} failed), {self.num_parts:,} {'part' if self.num_parts == 1 else 'parts'}"
         )
 
     def _verdict(self) -> str:

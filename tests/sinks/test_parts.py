@@ -71,3 +71,12 @@ def test_rows_are_written_over_a_damaged_part(output: Folder, caplog: pytest.Log
     with caplog.at_level(logging.ERROR):
         store_part_once(output, PARTS, 0, score_rows([1, 2]))
     assert len(read_part(output, PARTS, name)) == 2
+
+
+def test_of_the_same_rows_each_is_kept_in_its_latest_attempt(output: Folder):
+    def rows(first: int, second: int) -> pa.Table:
+        return pa.concat_tables([score_rows([1], attempt=first), score_rows([2], attempt=second)])
+
+    store_part_once(output, STAGED, 0, rows(3, 2))
+    name, _ = store_part_once(output, STAGED, 0, rows(2, 3))
+    assert read_part(output, STAGED, name)["attempt"].to_pylist() == [3, 3]

@@ -1,0 +1,206 @@
+"""Any order of writes, crashes, damage, stray workers, resumes and retries, against a model of one number per row.
+
+The model holds, for each row, the latest attempt that has reached the storage. Scores are noisy: which of several
+scores of the same attempt a row ends with is left open.
+"""
+
+from collections import defaultdict
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from rich.console import Console
+
+from artimuse.configs import VerifyConfig
+from artimuse.pipelines.graph import Unit
+from artimuse.pipelines.report import read_table_facts
+from artimuse.pipelines.run_record import open_ledger
+from artimuse.pipelines.work import Backlog
+from artimuse.sinks.finish import finish_shard
+from artimuse.sinks.parquet import ParquetSink
+from artimuse.sinks.parts import PARTS, STAGED
+from artimuse.sinks.run_file import read_run
+from artimuse.sinks.verify import run as verify
+from artimuse.storage import Folder
+from tests.sinks.crashing import Crash, CrashingFolder
+from tests.sinks.score_rows import begin_run, end_run, score_rows, write_manifest
+
+NUM_ROWS = 13
+ROWS_PER_SHARD = 5
+CODES = ("corrupt", "timeout")
+
+shards = st.integers(0, 2)
+outcomes = st.sampled_from([None, None, *CODES])
+steps_to_crash = st.one_of(st.just(1_000), st.integers(0, 12))
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """A driver with its workers, as far as the storage sees them."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.output = Folder.at(f"memory://{uuid4().hex}")
+        begin_run(self.output, num_rows=NUM_ROWS, rows_per_shard=ROWS_PER_SHARD)
+        write_manifest(self.output, num_rows=NUM_ROWS, rows_per_shard=ROWS_PER_SHARD)
+        self.attempts: dict[int, int] = {}
+        """The model."""
+        self.written: dict[tuple[int, int], set[float | None]] = defaultdict(set)
+        """(row, attempt) -> scores."""
+        self.units: list[Unit] = []
+        """What the driver at work has still to do."""
+        self.given_up: list[Unit] = []
+        """What drivers that were killed had begun: their workers may still write it."""
+        self.num_scores = 0
+
+    @rule(
+        retry_failed=st.sampled_from([None, (), ("corrupt",)]),
+        limit=st.one_of(st.none(), st.integers(1, 6)),
+        rows_per_part=st.integers(1, 5),
+        num_steps=steps_to_crash,
+    )
+    def start_a_driver(
+        self, retry_failed: tuple[str, ...] | None, limit: int | None, rows_per_part: int, num_steps: int
+    ) -> None:
+        self.kill_the_driver()
+        try:
+            ledger = open_ledger(CrashingFolder.over(self.output, num_steps), read_run(self.output))
+        except Crash:
+            return
+        backlog = Backlog(ledger, retry_failed=retry_failed, limit=limit)
+        self.units = list(backlog.units(rows_per_part, NoFinishing()))
+        assert sum(len(unit.offsets) for unit in self.units) == backlog.num_rows
+
+    @rule()
+    def kill_the_driver(self) -> None:
+        self.given_up += self.units
+        self.units = []
+
+    @precondition(lambda self: self.units)
+    @rule(data=st.data(), outcome=outcomes)
+    def write_a_unit_or_its_first_rows(self, data: st.DataObject, outcome: str | None) -> None:
+        unit = self.units.pop(data.draw(st.integers(0, len(self.units) - 1)))
+        num_rows = data.draw(st.integers(1, len(unit.offsets)))
+        self.write(dict.fromkeys(self.rows_of(unit)[:num_rows], unit.attempt), outcome)
+        if num_rows < len(unit.offsets):
+            self.given_up.append(unit)
+
+    @precondition(lambda self: self.given_up)
+    @rule(data=st.data(), outcome=outcomes)
+    def a_stray_worker_writes_in_another_grouping(self, data: st.DataObject, outcome: str | None) -> None:
+        """Rows of one shard that were given up, of several units if it so happens."""
+        shard = data.draw(st.sampled_from([unit.shard for unit in self.given_up]))
+        candidates = [
+            (row, unit.attempt) for unit in self.given_up if unit.shard == shard for row in self.rows_of(unit)
+        ]
+        chosen = dict(data.draw(st.lists(st.sampled_from(candidates), min_size=1)))
+        for is_retry in (False, True):
+            rows = {row: attempt for row, attempt in chosen.items() if (attempt > 1) == is_retry}
+            if rows:
+                self.write(rows, outcome)
+
+    @precondition(lambda self: self.attempts)
+    @rule(data=st.data(), outcome=outcomes)
+    def rows_are_written_again_later(self, data: st.DataObject, outcome: str | None) -> None:
+        """As texts will be, which are asked for when the scores are long there."""
+        shard = data.draw(st.sampled_from([row // ROWS_PER_SHARD for row in self.attempts]))
+        candidates = [row for row in self.attempts if row // ROWS_PER_SHARD == shard]
+        rows = data.draw(st.lists(st.sampled_from(candidates), min_size=1, unique=True))
+        self.write({row: self.attempts[row] + 1 for row in rows}, outcome)
+
+    @rule(shard=shards, num_steps=steps_to_crash)
+    def finish(self, shard: int, num_steps: int) -> None:
+        size = min(ROWS_PER_SHARD, NUM_ROWS - shard * ROWS_PER_SHARD)
+        is_complete = sum(row // ROWS_PER_SHARD == shard for row in self.attempts) == size
+        try:
+            finish_shard(CrashingFolder.over(self.output, num_steps), shard, is_complete=is_complete)
+        except Crash:
+            self.kill_the_driver()
+
+    @precondition(lambda self: self.attempts)
+    @rule(data=st.data(), share=st.floats(0, 0.99))
+    def tear_a_part(self, data: st.DataObject, share: float) -> None:
+        paths = [f"{folder}/{name}" for folder in (PARTS, STAGED) for name in self.output.names(folder)]
+        if not paths:
+            return
+        path = data.draw(st.sampled_from(paths))
+        whole = self.output.read(path)
+        self.output.write(path, whole[: int(share * len(whole))])
+        # The rows of the part are as they are elsewhere, or gone.
+        self.attempts = self.stored_attempts()
+
+    @invariant()
+    def no_row_is_lost_at_any_moment(self) -> None:
+        assert self.stored_attempts() == self.attempts
+
+    def teardown(self) -> None:
+        """To the end, without further mishaps."""
+        if not hasattr(self, "output"):
+            return
+        for _ in range(2):  # a part that was torn while a driver was at work shows in the next one
+            self.start_a_driver(None, None, 3, 1_000)
+            for unit in self.units:
+                self.write(dict.fromkeys(self.rows_of(unit), unit.attempt), None)
+            for shard in range(3):
+                finish_shard(self.output, shard, is_complete=True)
+        self.units, self.given_up = [], []
+        self.check_the_table()
+        self.output.filesystem.rm(self.output.root, recursive=True)
+
+    def check_the_table(self) -> None:
+        tables = [self.read(f"{PARTS}/{name}") for name in self.output.names(PARTS)]
+        rows = pa.concat_tables(tables).sort_by("row_number").to_pylist()
+        assert [row["row_number"] for row in rows] == list(range(NUM_ROWS))
+        assert {row["row_number"]: row["attempt"] for row in rows} == self.attempts
+        for row in rows:
+            assert row["score"] in self.written[row["row_number"], row["attempt"]]
+        assert len(tables) == 3
+        facts = read_table_facts(self.output)
+        end_run(self.output, num_rows=NUM_ROWS, rows_per_shard=ROWS_PER_SHARD, errors=dict(facts.errors))
+        report = verify(VerifyConfig(output=self.output.url()), Console(quiet=True))
+        assert report.exit_status == 0, report
+
+    def write(self, attempts: dict[int, int], code: str | None) -> None:
+        self.num_scores += 1
+        score = None if code else float(self.num_scores)
+        tables = [score_rows([row], score=score, code=code, attempt=attempt) for row, attempt in attempts.items()]
+        ParquetSink(self.output, ROWS_PER_SHARD).write(pa.concat_tables(tables))
+        for row, attempt in attempts.items():
+            self.written[row, attempt].add(score)
+            self.attempts[row] = max(attempt, self.attempts.get(row, 0))
+
+    def stored_attempts(self) -> dict[int, int]:
+        """The latest attempt of each row that can be read anywhere."""
+        latest: dict[int, int] = {}
+        for folder in (PARTS, STAGED):
+            for name in self.output.names(folder):
+                try:
+                    part = self.read(f"{folder}/{name}")
+                except (OSError, pa.ArrowException):
+                    continue
+                for row, attempt in zip(part["row_number"].to_pylist(), part["attempt"].to_pylist()):
+                    latest[row] = max(attempt, latest.get(row, 0))
+        return latest
+
+    def read(self, path: str) -> pa.Table:
+        with self.output.open(path) as file:
+            return pq.read_table(file, columns=["row_number", "attempt", "score"])
+
+    @staticmethod
+    def rows_of(unit: Unit) -> list[int]:
+        return [unit.shard * ROWS_PER_SHARD + int(offset) for offset in unit.offsets]
+
+
+class NoFinishing:
+    """Shards are finished by a rule of their own."""
+
+    def expect(self, shard: int, num_rows: int, *, is_complete: bool) -> None:
+        pass
+
+
+LedgerMachine.TestCase.settings = settings(
+    max_examples=60, stateful_step_count=25, deadline=None, derandomize=True, print_blob=True
+)
+test_every_row_is_there_once_in_its_latest_attempt = LedgerMachine.TestCase
