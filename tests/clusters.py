@@ -67,17 +67,10 @@ class Cluster:
         assert node.poll() is None, (self.folder / f"{name}.log").read_text()
         return address_file.read_text()
 
-    def run(self, *command: object, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Runs a command of this Python environment to its end, with RAY_ADDRESS for this cluster."""
-        process = self.start(*command, **variables)
-        try:
-            out, error = process.communicate(timeout=RUN_TIMEOUT_S)
-        finally:
-            process.kill()
-        return subprocess.CompletedProcess(process.args, process.returncode, out, error)
-
-    def start(self, *command: object, **variables: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+    @contextmanager
+    def running(self, *command: object, **variables: str) -> Iterator[subprocess.Popen[str]]:
+        """A command of this Python environment, with RAY_ADDRESS for this cluster; killed in the end if still there."""
+        with subprocess.Popen(
             [str(part) for part in command],
             env=self.environment | {"RAY_ADDRESS": self.address} | variables,
             cwd=REPOSITORY,
@@ -85,7 +78,16 @@ class Cluster:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def run(self, *command: object, **variables: str) -> subprocess.CompletedProcess[str]:
+        with self.running(*command, **variables) as process:
+            out, error = process.communicate(timeout=RUN_TIMEOUT_S)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, error)
 
     def score(self, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
         return self.run(*SCORE, *arguments, **variables)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,7 @@ def test_readme_commands_run_in_their_order(place):
     tools = Path(sys.executable).parent
     # Without this a command would join whatever Ray runs on the machine, the tests' own cluster for one.
     environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "RAY_ADDRESS": "local"}
+    shutil.rmtree(ROOT / "demo-output", ignore_errors=True)
     for block in RUN:
         if block["code"] == ITSELF:
             continue

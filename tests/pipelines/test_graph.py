@@ -13,7 +13,10 @@ import pytest
 
 from artimuse.cli import main
 from artimuse.configs import ScoreConfig
+from artimuse.pipelines import run_record, work
 from artimuse.pipelines import score as pipeline
+from artimuse.pipelines.gate import make_gate
+from artimuse.sources.location import Location
 from tests.broken_engines import FAULT, BrokenEngineConfig
 from tests.clusters import SCORE, Cluster, own_cluster, wait_until
 from tests.pictures import encoded, good_folder, mixed_folder, picture
@@ -21,14 +24,14 @@ from tests.pictures import encoded, good_folder, mixed_folder, picture
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
 
 FAKE = ("--engine", "fake", "--max-failed", "1")
-NUM_GOOD = 150
+NUM_GOOD = 151
 
 SCORE_IN_SMALL_SHARDS = """
 import functools, sys
 from artimuse import cli
-from artimuse.pipelines import score
-score.ROWS_PER_SHARD = 50
-score.write_plan = functools.partial(score.write_plan, rows_per_group=50)
+from artimuse.pipelines import run_record
+run_record.ROWS_PER_SHARD = 50
+run_record.write_plan = functools.partial(run_record.write_plan, rows_per_group=50)
 sys.exit(cli.main(["score", *sys.argv[1:]]))
 """
 
@@ -66,14 +69,15 @@ def test_two_cpus_are_enough_for_as_many_workers_as_there_are_cpus(small_cluster
 
 
 def test_workers_with_gpus_are_fed_by_decoders_and_score_the_same(small_cluster, pictures, tmp_path, rows_of_two_cpus):
-    done = small_cluster.score(pictures[0], tmp_path, *FAKE, "--num-gpus", "1", "--workers", "1:2")
+    # A row short of everything: parts of a whole shard are put together.
+    limit = len(rows_of_two_cpus) - 1
+    arguments = (*FAKE, "--num-gpus", "1", "--workers", "1:2", "--limit", limit)
+    done = small_cluster.score(pictures[0], tmp_path, *arguments)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
-    assert table(tmp_path) == rows_of_two_cpus
-    rows_per_part = len(rows_of_two_cpus) // (4 * 2)
-    sizes = [len(numbers) for numbers in rows_by_part(tmp_path).values()]
-    assert max(sizes) <= rows_per_part
-    assert len(sizes) <= len(rows_of_two_cpus) / rows_per_part + 2
+    assert table(tmp_path) == rows_of_two_cpus[:limit]
+    rows_per_part = limit // (4 * 2)
+    assert {len(numbers) for numbers in rows_by_part(tmp_path).values()} == {rows_per_part}
 
 
 def test_workers_with_gpus_mix_no_shards(small_cluster, pictures, tmp_path, rows_of_two_cpus):
@@ -91,28 +95,31 @@ def test_workers_with_gpus_mix_no_shards(small_cluster, pictures, tmp_path, rows
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_long_run_goes_through_several_graphs_and_shards(tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "ROWS_PER_SHARD", 60)
-    monkeypatch.setattr(pipeline, "write_plan", partial(pipeline.write_plan, rows_per_group=60))
-    monkeypatch.setattr(pipeline, "UNITS_PER_GRAPH", 3)
-    monkeypatch.setattr(pipeline, "UNITS_PER_WORKER_AND_GRAPH", 1)
+    monkeypatch.setattr(run_record, "ROWS_PER_SHARD", 60)
+    monkeypatch.setattr(run_record, "write_plan", partial(run_record.write_plan, rows_per_group=60))
+    monkeypatch.setattr(work, "UNITS_PER_GRAPH", 3)
+    monkeypatch.setattr(work, "UNITS_PER_WORKER_AND_GRAPH", 1)
+    gates = []
+    monkeypatch.setattr(work, "make_gate", lambda: gates.append(make_gate()) or gates[-1])
     good_folder(tmp_path / "in", 200)
     assert main(["score", str(tmp_path / "in"), str(tmp_path / "out"), *FAKE, "--workers", "2"]) == 0
     assert [row["row_number"] for row in table(tmp_path / "out")] == list(range(200))
-    # Four graphs of three parts. Workers have a CPU each of four: if graphs kept theirs, the third would wait for ever.
-    assert len(rows_by_part(tmp_path / "out")) == 10
+    # Two workers have a CPU each of four: if graphs kept theirs, the third would wait for ever.
+    assert len(gates) == 4
     assert_no_part_mixes_shards(tmp_path / "out", rows_per_shard=60)
 
 
 def test_a_worker_that_is_killed_costs_no_row(small_cluster, tmp_path):
     folder_of_large_pictures(tmp_path / "in", 120)
     parts = tmp_path / "out" / "scores"
-    run = small_cluster.start(*SCORE, tmp_path / "in", tmp_path / "out", *FAKE, "--num-gpus", "0", "--workers", "2")
-    wait_until(lambda: run.poll() is not None or (parts.is_dir() and any(parts.glob("*.parquet"))), timeout_s=60)
-    assert run.poll() is None, run.communicate()[1]
-    killed, *_ = small_cluster.workers("DecodeAndScoreActor")
-    os.kill(killed, signal.SIGKILL)
-    assert num_rows_by_name(parts) < 120
-    _, shown = run.communicate(timeout=100)
+    command = (*SCORE, tmp_path / "in", tmp_path / "out", *FAKE, "--num-gpus", "0", "--workers", "2")
+    with small_cluster.running(*command) as run:
+        wait_until(lambda: run.poll() is not None or num_rows_by_name(parts), timeout_s=60)
+        assert run.poll() is None, run.communicate()[1]
+        killed, *_ = small_cluster.workers("DecodeAndScoreActor")
+        os.kill(killed, signal.SIGKILL)
+        assert num_rows_by_name(parts) < 120
+        _, shown = run.communicate(timeout=100)
     assert run.returncode == 0, shown
     assert [row["row_number"] for row in table(tmp_path / "out")] == list(range(120))
 
@@ -120,7 +127,7 @@ def test_a_worker_that_is_killed_costs_no_row(small_cluster, tmp_path):
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_worker_on_a_node_that_does_not_see_the_images_stops_the_run_and_fails_no_row(tmp_path, monkeypatch, capsys):
     """As on a node that joins when the nodes have been checked."""
-    monkeypatch.setattr(pipeline, "_witnesses", lambda config, output: ["/elsewhere/a.png"])
+    monkeypatch.setattr(pipeline, "_witnesses", lambda config, output: [Location("/elsewhere/a.png")])
     good_folder(tmp_path / "in", 40)
     assert main(["score", str(tmp_path / "in"), str(tmp_path / "out"), *FAKE, "--workers", "2"]) == 1
     line = r"error: node [\d.]+/[0-9a-f]{8}: INPUT is not visible here: cannot read /elsewhere/a\.png\n"

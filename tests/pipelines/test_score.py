@@ -93,19 +93,24 @@ def test_finished_run_again_does_nothing_and_says_so(tmp_path, capsys):
 
 def test_second_run_does_only_what_is_missing(tmp_path, capsys):
     good_folder(tmp_path / "in", 70)
-    assert score(tmp_path / "in", tmp_path / "out", *FAKE) == 0
-    whole = table(tmp_path / "out")
+    assert score(tmp_path / "in", tmp_path / "undisturbed", *FAKE) == 0
+    # One row short: the parts of a whole shard are merged.
+    assert score(tmp_path / "in", tmp_path / "out", *FAKE, "--limit", 69) == 0
     names = sorted(parts(tmp_path / "out"))
     assert len(names) > 2
     (tmp_path / "out" / "scores" / names[1]).unlink()
     (tmp_path / "out" / "scores" / names[2]).write_bytes(b"PAR1 torn")
-    kept = {name: time for name, time in parts(tmp_path / "out").items() if name not in names[1:3]}
     capsys.readouterr()
     assert score(tmp_path / "in", tmp_path / "out", *FAKE, "--json") == 0
     lost = sum(int(name.split("-")[2]) for name in names[1:3])
-    assert json.loads(capsys.readouterr().out)["num_new_rows"] == lost
-    assert {name: time for name, time in parts(tmp_path / "out").items() if name in kept} == kept
-    assert table(tmp_path / "out") == whole
+    assert json.loads(capsys.readouterr().out)["num_new_rows"] == lost + 1
+    assert table(tmp_path / "out") == table(tmp_path / "undisturbed")
+
+
+def test_parts_of_a_whole_shard_become_one_file(tmp_path):
+    good_folder(tmp_path / "in", 70)
+    assert score(tmp_path / "in", tmp_path / "out", *FAKE, "--rows-per-part", 20) == 0
+    assert len(parts(tmp_path / "out")) == 1
 
 
 @pytest.mark.parametrize(
