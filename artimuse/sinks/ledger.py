@@ -42,7 +42,7 @@ class PartsLedger:
 
     def scattered_shards(self) -> set[int]:
         """Complete shards in more than one part: those a run was killed before compacting, and very large ones."""
-        several = (shard for shard, names in self.parts_by_shard.items() if len(names) > 1)
+        several = [shard for shard, names in self.parts_by_shard.items() if len(names) > 1]
         return {shard for shard in several if self.done_rows(shard).all()}
 
     def num_done(self) -> int:
@@ -51,6 +51,7 @@ class PartsLedger:
     def attempts_failed(self, shard: int, codes: Collection[str]) -> npt.NDArray[np.int8]:
         """Per row of the shard, how often it was tried if it failed with one of the codes (any, if none); else 0."""
         attempts = np.zeros(self.num_shard_rows(shard), dtype=np.int8)
+        self.done_rows(shard)  # removes the parts that cannot be read
         for name in self.parts_by_shard.get(shard, []):
             part = read_part(self.output, PARTS, name, ["row_number", "error_code", "attempt"])
             if part is not None:
@@ -61,13 +62,19 @@ class PartsLedger:
 
     def _read_done_rows(self, shard: int) -> BoolArray:
         done = np.zeros(self.num_shard_rows(shard), dtype=np.bool_)
+        readable = []
         for name in self.parts_by_shard.get(shard, []):
             part = read_part(self.output, PARTS, name, ["row_number"])
             if part is not None:
+                readable.append(name)
                 offsets = self._offsets(shard, name, part)
                 if done[offsets].any():
                     self.overlapping_shards.add(shard)
                 done[offsets] = True
+        if readable:
+            self.parts_by_shard[shard] = readable
+        else:
+            self.parts_by_shard.pop(shard, None)
         return done
 
     def _offsets(self, shard: int, name: str, part: pa.Table) -> npt.NDArray[np.int64]:

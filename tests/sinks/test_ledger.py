@@ -137,6 +137,14 @@ def test_failed_rows_are_told_with_their_attempt_and_by_code(sink: ParquetSink, 
     assert ledger().attempts_failed(2, ()).tolist() == [0] * 5
 
 
+def test_a_damaged_part_has_no_failed_rows(sink: ParquetSink, ledger, output: Folder):
+    good, bad = sink.write(score_rows([0], code="corrupt")).part, sink.write(score_rows([1], code="corrupt")).part
+    output.write(f"{PARTS}/{bad}", b"torn")
+    opened = ledger()
+    assert opened.attempts_failed(0, ()).tolist() == [1] + [0] * 9
+    assert opened.parts_by_shard == {0: [good]}
+
+
 def test_untidy_shards_are_told_apart(sink: ParquetSink, ledger):
     sink.write(score_rows(range(0, 6)))
     sink.write(score_rows(range(6, 10)))  # shard 0 is whole, in two parts
