@@ -1,0 +1,129 @@
+"""Runs killed and stopped in every way, in real processes, and what is on disk then."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from artimuse.cli import main
+from tests.pictures import good_folder
+from tests.pipelines.runs import Run, environment, still_there
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
+
+NUM_IMAGES = 160
+"""20 parts."""
+IMAGE_S = 0.05
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return good_folder(tmp_path_factory.mktemp("kills") / "in", NUM_IMAGES)
+
+
+@pytest.fixture
+def start(images: Path, tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    """Starts runs on one output, and leaves none behind."""
+    runs = []
+
+    def start(
+        *options: object, image_s: float = IMAGE_S, kill_at: str | None = None, ray_address: str = "local"
+    ) -> Run:
+        lab = environment(tmp_path / "lab.log", image_s=image_s, kill_at=kill_at, ray_address=ray_address)
+        runs.append(Run(images, tmp_path / "out", *options, environment=lab))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        if run.process.poll() is None:
+            run.kill()
+
+
+def row_numbers(output: Path) -> list[int]:
+    return sorted(
+        number
+        for part in (output / "scores").glob("*.parquet")
+        for number in pq.read_table(part, columns=["row_number"])["row_number"].to_pylist()
+    )
+
+
+def num_scored(tmp_path: Path) -> int:
+    """Images that engines were given."""
+    return sum(map(int, (tmp_path / "lab.log").read_text().split()))
+
+
+def assert_whole(output: Path) -> None:
+    assert row_numbers(output) == list(range(NUM_IMAGES))
+    assert main(["verify", str(output)]) == 0
+
+
+def test_a_driver_killed_twice_loses_nothing_and_its_lock_is_free_at_once(start, tmp_path, images, capsys):
+    run = start()
+    run.wait_for_parts(3)
+    before = row_numbers(tmp_path / "out")
+    assert main(["score", str(images), str(tmp_path / "out"), "--engine", "fake"]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {tmp_path}/out: another run (process {run.process.pid} on ")
+    run.kill()
+    assert main(["verify", str(tmp_path / "out")]) == 1
+    assert "unfinished: a run is at work, or was killed, " in capsys.readouterr().err
+    run = start()
+    run.wait_for_parts(9)
+    run.kill()
+    assert set(before) < set(row_numbers(tmp_path / "out"))
+    assert start().end() == 0
+    assert_whole(tmp_path / "out")
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "Ctrl-C"])
+def test_a_stopped_run_writes_what_is_in_flight_and_leaves_no_process(start, tmp_path, how):
+    run = start("--grace-s", 30)
+    run.wait_for_parts(3)
+    family = run.family()
+    assert len(family) > 5
+    asked_at = time.monotonic()
+    if how == "SIGTERM":
+        run.process.send_signal(signal.SIGTERM)
+    else:
+        run.interrupt()
+    assert run.end() == 4
+    assert time.monotonic() - asked_at < 30
+    _, alive = psutil.wait_procs(family, timeout=3)
+    assert still_there(alive) == []
+    done = row_numbers(tmp_path / "out")
+    assert len(done) == len(set(done)) == num_scored(tmp_path) < NUM_IMAGES
+    name = "SIGTERM" if how == "SIGTERM" else "SIGINT"
+    assert f"{name}: finishing the images in flight, for at most 30 s; once more to stop at once" in run.said()
+    last = run.said().splitlines()[-1]
+    assert last == f"interrupted: {len(done)} of {NUM_IMAGES} images are done; the same command goes on from there"
+
+
+def test_a_second_ctrl_c_ends_at_once(start, tmp_path):
+    run = start("--grace-s", 300, image_s=60.0)
+    run.wait_for((tmp_path / "lab.log").exists)
+    family = run.family()
+    run.interrupt()
+    run.wait_for(lambda: "once more to stop at once" in run.said())
+    asked_at = time.monotonic()
+    run.interrupt()
+    assert run.end() == 4
+    assert time.monotonic() - asked_at < 15
+    _, alive = psutil.wait_procs(family, timeout=3)
+    assert still_there(alive) == []
+    assert run.said().splitlines()[-1] == "interrupted: SIGINT; the same command goes on from what is on disk"
+    assert row_numbers(tmp_path / "out") == []
+
+
+def test_workers_killed_while_scoring_and_between_a_part_and_its_receipt_cost_nothing(start, tmp_path):
+    run = start(kill_at="-000008-")
+    run.wait_for_parts(3)
+    scorers = [process for process in run.family() if "DecodeAndScoreActor" in " ".join(process.cmdline())]
+    assert scorers
+    scorers[0].kill()
+    assert run.end() == 0
+    assert (tmp_path / "lab.killed").exists()
+    assert_whole(tmp_path / "out")
