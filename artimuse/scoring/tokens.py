@@ -62,7 +62,8 @@ class TokenStrategy:
             raise ValueError(f"{self.name}: logits of shape {logits_BK.shape}, expected (B, {len(self.values_K)})")
         log_probs_BK = log_softmax(logits_BK.astype(np.float32), axis=1)
         probs_BK = np.exp(log_probs_BK)
-        mean_B = probs_BK @ self.values_K
+        # Not `@`: BLAS sums in an order that depends on the batch, and an image's score must not.
+        mean_B = np.sum(probs_BK * self.values_K, axis=1)
         # From the centred values: E[x^2] - E[x]^2 cancels in float32.
         variance_B = np.sum(probs_BK * (self.values_K[None, :] - mean_B[:, None]) ** 2, axis=1)
         entropy_B = -np.sum(np.where(probs_BK > 0, probs_BK * log_probs_BK, 0), axis=1)

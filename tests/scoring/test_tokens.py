@@ -63,6 +63,15 @@ def test_distribution_agrees_with_float64_on_large_logits():
     np.testing.assert_allclose(scores.std_B, std, atol=1e-3)
 
 
+def test_an_image_scores_the_same_to_the_last_bit_in_any_batch():
+    logits = np.random.default_rng(2).normal(0, 5, (33, 101)).astype(np.float32)
+    together = ORDERED_100.distribution(logits)
+    for size in (1, 2, 7, 32):
+        alone = ORDERED_100.distribution(logits[:size])
+        assert (alone.mean_B == together.mean_B[:size]).all()
+        assert (alone.std_B == together.std_B[:size]).all()
+
+
 def test_a_constant_added_to_the_logits_changes_nothing():
     logits = np.random.default_rng(1).normal(0, 5, (8, 101)).astype(np.float32)
     shifted = ORDERED_100.distribution(logits + 64)
