@@ -4,19 +4,23 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check format lint types nano-untrained clean
+.PHONY: demo test test-kills check format lint types nano-untrained clean
 
 demo: $(VENV)/.run
 	$(BIN)/artimuse demo
 
 test: $(VENV)/.dev
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not kills"
+
+# Drivers, workers and nodes killed again and again: some minutes.
+test-kills: $(VENV)/.dev
+	$(BIN)/pytest tests/pipelines/test_kills.py
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not kills"
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
