@@ -3,24 +3,30 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# What needs minutes, or more than this installation, has a target of its own.
+PYTEST := $(BIN)/pytest -m "not swift and not kills"
 
-.PHONY: demo test test-s3 check format lint types nano-untrained clean
+.PHONY: demo test test-s3 test-kills check format lint types nano-untrained clean
 
 demo: $(VENV)/.run
 	$(BIN)/artimuse demo
 
 test: $(VENV)/.dev
-	$(BIN)/pytest -m "not swift"
+	$(PYTEST)
 
 # The tests of S3 against a second server, OpenStack Swift, in an environment of its own.
 test-s3: $(VENV)/.dev $(VENV)-s3/.swift
 	SWIFT_PYTHON=$(VENV)-s3/bin/python $(BIN)/pytest tests/s3
 
+# Drivers, workers and nodes killed again and again: some minutes.
+test-kills: $(VENV)/.dev
+	$(BIN)/pytest tests/pipelines/test_kills.py
+
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not swift"
+	$(PYTEST)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

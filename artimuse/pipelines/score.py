@@ -85,10 +85,7 @@ def _run(config: ScoreConfig, output: Folder, progress: RunProgress, stop: StopR
     if stop.is_set:
         # Without looking at the table: that takes minutes for a large one.
         write_run(output, {**record, "status": "interrupted", "finished_at": now()})
-        raise Interrupted(
-            f"{num_before + tally.num_new:,} of {plan['num_rows']:,} images are done;"
-            " the same command goes on from there"
-        )
+        raise Interrupted(_how_far(num_before + tally.num_new, plan["num_rows"], tally, backlog))
     with progress.phase("checking"):
         facts = _checked_facts(output)
     num_left = plan["num_rows"] - facts.num_rows
@@ -123,6 +120,14 @@ def _run(config: ScoreConfig, output: Folder, progress: RunProgress, stop: StopR
 def _what_is_there(num_done: int, num_retries: int, num_images: int) -> str:
     again = f", of which {num_retries:,} failed ones are tried again" if num_retries else ""
     return f"{num_done:,} of {num_images:,} images are done{again}"
+
+
+def _how_far(num_done: int, num_images: int, tally: Tally, backlog: Backlog) -> str:
+    retried = f", {tally.num_retried:,} of {backlog.num_retries:,} failed ones were tried again"
+    return (
+        f"{num_done:,} of {num_images:,} images are done{retried if backlog.num_retries else ''};"
+        " the same command goes on from there"
+    )
 
 
 def _checked_facts(output: Folder) -> TableFacts:

@@ -18,16 +18,16 @@ PATIENCE_S = 90.0
 """For anything that is waited for."""
 
 
-def environment(log: Path, *, image_s: float, kill_at: str | None = None, ray_address: str = "local") -> dict[str, str]:
+def environment(log: Path, *, image_s: float, kill_at: str = "") -> dict[str, str]:
     """What makes a run's processes load `lab/sitecustomize.py`, and the same artimuse as this process."""
     paths = [str(LAB), str(Path(artimuse.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-        "RAY_ADDRESS": ray_address,
+        "RAY_ADDRESS": "local",
         "LAB_LOG": str(log),
         "LAB_IMAGE_S": str(image_s),
-        "LAB_KILL_AT": kill_at or "",
+        "LAB_KILL_AT": kill_at,
     }
 
 
@@ -47,13 +47,12 @@ class Run:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        self._family: dict[int, psutil.Process] = {}
 
     def num_parts(self) -> int:
         return len(list((self.output / "scores").glob("*.parquet")))
 
     def wait_for(self, is_true: Callable[[], bool]) -> None:
-        """Fails if the run ends first, and notes its processes meanwhile."""
+        """Fails if the run ends first."""
         deadline = time.monotonic() + PATIENCE_S
         while not is_true():
             assert self.process.poll() is None, f"the run has ended with {self.process.returncode}: {self.said()}"

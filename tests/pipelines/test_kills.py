@@ -1,14 +1,17 @@
 """Runs killed and stopped in every way, in real processes, and what is on disk then."""
 
+import json
 import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pyarrow.parquet as pq
 import pytest
 
+import artimuse.pipelines.score  # noqa: F401 - the import takes longer than some of the runs below
 from artimuse.cli import main
 from tests.pictures import good_folder
 from tests.pipelines.runs import Run, environment, still_there
@@ -30,10 +33,8 @@ def start(images: Path, tmp_path: Path) -> Iterator[Callable[..., Run]]:
     """Starts runs on one output, and leaves none behind."""
     runs = []
 
-    def start(
-        *options: object, image_s: float = IMAGE_S, kill_at: str | None = None, ray_address: str = "local"
-    ) -> Run:
-        lab = environment(tmp_path / "lab.log", image_s=image_s, kill_at=kill_at, ray_address=ray_address)
+    def start(*options: object, images: Path = images, ray_address: str = "local", **faults: Any) -> Run:
+        lab = environment(tmp_path / "lab.log", **{"image_s": IMAGE_S, **faults}) | {"RAY_ADDRESS": ray_address}
         runs.append(Run(images, tmp_path / "out", *options, environment=lab))
         return runs[-1]
 
@@ -62,7 +63,7 @@ def assert_whole(output: Path) -> None:
 
 
 def test_a_driver_killed_twice_loses_nothing_and_its_lock_is_free_at_once(start, tmp_path, images, capsys):
-    run = start()
+    run = start(image_s=0.2)
     run.wait_for_parts(3)
     before = row_numbers(tmp_path / "out")
     assert main(["score", str(images), str(tmp_path / "out"), "--engine", "fake"]) == 1
@@ -75,11 +76,46 @@ def test_a_driver_killed_twice_loses_nothing_and_its_lock_is_free_at_once(start,
     run.wait_for_parts(9)
     run.kill()
     assert set(before) < set(row_numbers(tmp_path / "out"))
-    assert start().end() == 0
+    assert start(image_s=0.0).end() == 0
     assert_whole(tmp_path / "out")
 
 
-@pytest.mark.parametrize("how", ["SIGTERM", "Ctrl-C"])
+@pytest.mark.kills
+@pytest.mark.timeout(600)
+def test_a_driver_killed_at_ten_part_counts_loses_nothing(start, tmp_path):
+    before: set[int] = set()
+    for num_parts in range(1, 20, 2):
+        run = start(image_s=0.1)
+        run.wait_for_parts(num_parts)
+        run.kill()
+        done = set(row_numbers(tmp_path / "out"))
+        assert before <= done
+        before = done
+    assert len(before) < NUM_IMAGES
+    assert start(image_s=0.0).end() == 0
+    assert_whole(tmp_path / "out")
+
+
+@pytest.mark.kills
+def test_a_driver_killed_while_it_tries_failed_rows_again_loses_nothing(start, tmp_path):
+    bad = tmp_path / "in"
+    bad.mkdir()
+    for number in range(NUM_IMAGES):
+        (bad / f"{number:04d}.png").write_bytes(b"not a picture")
+    assert start(images=bad, image_s=0.0).end() == 3
+    good_folder(bad, NUM_IMAGES)
+    for _ in range(2):
+        run = start("--retry-failed", images=bad)
+        run.wait_for(lambda: len(list((tmp_path / "out" / "staged").glob("*.parquet"))) >= 2)
+        run.kill()
+        assert row_numbers(tmp_path / "out") == list(range(NUM_IMAGES))
+    assert start("--retry-failed", images=bad, image_s=0.0).end() == 0
+    assert_whole(tmp_path / "out")
+    attempts = pq.read_table(tmp_path / "out" / "scores", columns=["attempt"])["attempt"].to_pylist()
+    assert attempts == [2] * NUM_IMAGES
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", pytest.param("Ctrl-C", marks=pytest.mark.kills)])
 def test_a_stopped_run_writes_what_is_in_flight_and_leaves_no_process(start, tmp_path, how):
     run = start("--grace-s", 30)
     run.wait_for_parts(3)
@@ -127,3 +163,26 @@ def test_workers_killed_while_scoring_and_between_a_part_and_its_receipt_cost_no
     assert run.end() == 0
     assert (tmp_path / "lab.killed").exists()
     assert_whole(tmp_path / "out")
+
+
+@pytest.mark.kills
+def test_one_of_three_nodes_killed_costs_nothing(start, tmp_path, monkeypatch):
+    from ray.cluster_utils import Cluster
+
+    for name, value in environment(tmp_path / "lab.log", image_s=0.2).items():
+        monkeypatch.setenv(name, value)
+    node = {"num_cpus": 2, "object_store_memory": 100 * 2**20, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=node)
+    try:
+        del node["include_dashboard"]
+        victim, _ = cluster.add_node(**node), cluster.add_node(**node)
+        cluster.wait_for_nodes()
+        run = start("--workers", 6, ray_address=cluster.address, image_s=0.2)
+        run.wait_for_parts(4)
+        cluster.remove_node(victim, allow_graceful=False)
+        assert run.end() == 0, run.said()
+    finally:
+        cluster.shutdown()
+    assert_whole(tmp_path / "out")
+    report = json.loads((tmp_path / "out" / "run.json").read_text())["report"]
+    assert len(report["rows_by_worker_node"]) == 3, "the node that was lost had done some of the work"
