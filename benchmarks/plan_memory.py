@@ -2,7 +2,6 @@
 
 python benchmarks/plan_memory.py [NUM_ROWS]
 """
-# ruff: noqa: T201 - a script prints
 
 import json
 import sys
