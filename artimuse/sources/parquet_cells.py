@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 
 from artimuse.storage import open_file
 
+IMAGE_COLUMNS = ("image", "jpg", "png", "webp", "bytes")
+"""Those that may hold images, in the order of preference."""
 SLICE_BYTES = 32 * 2**20
 """About as much of a column is in memory at a time, however large its row groups are."""
 MAX_SLICE_ROWS = 1024
@@ -20,9 +22,6 @@ _READ_AHEAD_BYTES = 64 * 2**10
 
 _lock = Lock()
 _latest: "list[ParquetCells]" = []
-
-# The columns that may hold images, in the order of preference.
-IMAGE_COLUMNS = ("image", "jpg", "png", "webp", "bytes")
 
 
 def image_leaf(field: pa.Field) -> str | None:

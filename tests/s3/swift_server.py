@@ -94,6 +94,7 @@ pipeline = {store}-server
 use = egg:swift#{store}
 """
 _SPECIAL = ("s3api", "tempauth")
+# On a busy machine Swift's half second to connect makes it refuse what it could not look up.
 _PROXY = (
     """
 [DEFAULT]
@@ -107,6 +108,9 @@ pipeline = {pipeline} proxy-server
 [app:proxy-server]
 use = egg:swift#proxy
 account_autocreate = true
+conn_timeout = 10
+node_timeout = 60
+error_suppression_limit = 1000000
 [filter:s3api]
 use = egg:swift#s3api
 location = """
