@@ -18,8 +18,8 @@ from tests.pipelines.runs import Run, environment, still_there
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
 
-NUM_IMAGES = 160
-"""20 parts."""
+NUM_IMAGES = 96
+"""12 parts."""
 IMAGE_S = 0.05
 
 
@@ -63,8 +63,8 @@ def assert_whole(output: Path) -> None:
 
 
 def test_a_driver_killed_twice_loses_nothing_and_its_lock_is_free_at_once(start, tmp_path, images, capsys):
-    run = start(image_s=0.2)
-    run.wait_for_parts(3)
+    run = start(image_s=0.1)
+    run.wait_for_parts(2)
     before = row_numbers(tmp_path / "out")
     assert main(["score", str(images), str(tmp_path / "out"), "--engine", "fake"]) == 1
     [line] = capsys.readouterr().err.splitlines()
@@ -73,7 +73,7 @@ def test_a_driver_killed_twice_loses_nothing_and_its_lock_is_free_at_once(start,
     assert main(["verify", str(tmp_path / "out")]) == 1
     assert "unfinished: a run is at work, or was killed, " in capsys.readouterr().err
     run = start()
-    run.wait_for_parts(9)
+    run.wait_for_parts(6)
     run.kill()
     assert set(before) < set(row_numbers(tmp_path / "out"))
     assert start(image_s=0.0).end() == 0
@@ -84,7 +84,7 @@ def test_a_driver_killed_twice_loses_nothing_and_its_lock_is_free_at_once(start,
 @pytest.mark.timeout(600)
 def test_a_driver_killed_at_ten_part_counts_loses_nothing(start, tmp_path):
     before: set[int] = set()
-    for num_parts in range(1, 20, 2):
+    for num_parts in range(1, 11):
         run = start(image_s=0.1)
         run.wait_for_parts(num_parts)
         run.kill()
@@ -117,7 +117,7 @@ def test_a_driver_killed_while_it_tries_failed_rows_again_loses_nothing(start, t
 
 @pytest.mark.parametrize("how", ["SIGTERM", pytest.param("Ctrl-C", marks=pytest.mark.kills)])
 def test_a_stopped_run_writes_what_is_in_flight_and_leaves_no_process(start, tmp_path, how):
-    run = start("--grace-s", 30)
+    run = start("--grace-s", 30, image_s=0.2)
     run.wait_for_parts(3)
     family = run.family()
     assert len(family) > 5
