@@ -1,6 +1,7 @@
 """The Ray Data graph of a scoring run: units of work in, receipts of written parts out.
 
-On CPUs a worker decodes what it scores; pixels stay in its memory. Workers with GPUs are fed by decoders on CPUs.
+On CPUs a worker decodes, scores and writes its units: nothing crosses a process. Workers with GPUs are fed by decoders
+on CPUs, and others write what they have scored.
 """
 
 import gc
@@ -8,14 +9,13 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NoReturn, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import ray
-from ray.data import ActorPoolStrategy, TaskPoolStrategy
+from ray.data import ActorPoolStrategy
 
 from artimuse.errors import ArtiMuseError, ClusterProblem
 from artimuse.pipelines.cluster import Workers
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 # Rows decoded before they are scored, in a worker that does both: 19 MB of pixels.
 ROWS_PER_CPU_CHUNK = 32
-# Writing is short; without a cap Ray starts a process per waiting part.
+# Actors, because Ray ends the idle process of a task after a second, and a new one costs seconds of CPU (Ray 2.60).
 MAX_WRITERS = 4
 WRITER_CPUS = 0.1
 
@@ -77,12 +77,23 @@ class ScoreActor:
         return self.score(rows)
 
 
-class DecodeAndScoreActor:
-    """Units in, score-table rows out."""
+class WriteActor:
+    """Score-table rows in, receipts out."""
+
+    def __init__(self, job: ScoreJob) -> None:
+        self.write = RowWriter(job)
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        return self.write(rows)
+
+
+class UnitActor:
+    """Units in, receipts out."""
 
     def __init__(self, job: ScoreJob, gate: GateHandle) -> None:
         self.decode = _made(lambda: RowDecoder(job))
         self.score = _made(lambda: RowScorer(job, _this_node()))
+        self.write = RowWriter(job)
         self.passage = Passage(gate)
 
     def __call__(self, units: pa.Table) -> Iterator[pa.Table]:
@@ -90,12 +101,7 @@ class DecodeAndScoreActor:
             chunks = self.decode(unit.shard, unit.offsets, unit.attempt, ROWS_PER_CPU_CHUNK)
             passed = self.passage.through(unit.key, len(unit.offsets), chunks)
             if scored := [self.score(rows) for rows in passed]:
-                yield pa.concat_tables(scored)
-
-
-def write_rows(rows: pa.Table, job: ScoreJob) -> pa.Table:
-    """Score-table rows in, receipts out."""
-    return RowWriter(job)(rows)
+                yield self.write(pa.concat_tables(scored))
 
 
 def receipts(
@@ -113,27 +119,15 @@ def receipts(
         "num_cpus": workers.num_cpus,
         "num_gpus": workers.num_gpus,
     }
-    write_batch: int | None = None
     if workers.num_gpus:
         decoders = ActorPoolStrategy(min_size=1, max_size=workers.max_decoders, max_tasks_in_flight_per_actor=2)
         data = data.map_batches(DecodeActor, compute=decoders, num_cpus=1, **entry)
-        data = data.map_batches(
-            ScoreActor,
-            batch_size=min(ROWS_PER_PIXEL_BLOCK, rows_per_part),
-            batch_format="pyarrow",
-            fn_constructor_args=(job,),
-            **sized,
-        )
-        write_batch = rows_per_part
+        later: dict[str, Any] = {"batch_format": "pyarrow", "fn_constructor_args": (job,)}
+        data = data.map_batches(ScoreActor, batch_size=min(ROWS_PER_PIXEL_BLOCK, rows_per_part), **sized, **later)
+        writers = ActorPoolStrategy(min_size=1, max_size=min(MAX_WRITERS, len(blocks)))
+        data = data.map_batches(WriteActor, batch_size=rows_per_part, compute=writers, num_cpus=WRITER_CPUS, **later)
     else:
-        data = data.map_batches(DecodeAndScoreActor, **sized, **entry)
-    data = data.map_batches(
-        partial(write_rows, job=job),
-        batch_size=write_batch,
-        batch_format="pyarrow",
-        compute=TaskPoolStrategy(size=min(MAX_WRITERS, len(blocks))),
-        num_cpus=WRITER_CPUS,
-    )
+        data = data.map_batches(UnitActor, **sized, **entry)
     problem: ArtiMuseError | None = None
     try:
         for receipt in data.iter_rows():

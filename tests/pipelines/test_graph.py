@@ -111,7 +111,7 @@ def test_a_worker_that_is_killed_costs_no_row(small_cluster, tmp_path):
     with small_cluster.running(*command) as run:
         wait_until(lambda: run.poll() is not None or num_rows_by_name(parts), timeout_s=60)
         assert run.poll() is None, run.communicate()[1]
-        killed, *_ = small_cluster.workers("DecodeAndScoreActor")
+        killed, *_ = small_cluster.workers("UnitActor")
         os.kill(killed, signal.SIGKILL)
         assert num_rows_by_name(parts) < 120
         _, shown = run.communicate(timeout=100)

@@ -157,7 +157,7 @@ def test_a_second_ctrl_c_ends_at_once(start, tmp_path):
 def test_workers_killed_while_scoring_and_between_a_part_and_its_receipt_cost_nothing(start, tmp_path):
     run = start(kill_at="-000008-")
     run.wait_for_parts(3)
-    scorers = [process for process in run.family() if "DecodeAndScoreActor" in " ".join(process.cmdline())]
+    scorers = [process for process in run.family() if "UnitActor" in " ".join(process.cmdline())]
     assert scorers
     scorers[0].kill()
     assert run.end() == 0
