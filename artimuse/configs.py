@@ -15,7 +15,7 @@ DEFAULT_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "
 DEFAULT_MAX_BYTES = 256 * 2**20
 DEFAULT_MAX_PIXELS = 200_000_000
 
-EngineName = Literal["transformers", "fake"]
+EngineName = Literal["transformers", "exact", "fake"]
 StrategyName = Literal["ordered_100", "unordered_100", "existing_50", "existing_25", "levels_5"]
 Device = Literal["auto", "cpu", "cuda"]
 DType = Literal["auto", "float32", "bfloat16", "float16"]
@@ -89,7 +89,8 @@ class ScoreConfig:
     strategy: StrategyName = "ordered_100"
     """How the model's answer becomes a score. Published ArtiMuse checkpoints are trained for ordered_100."""
     engine: EngineName = "transformers"
-    """Who runs the network. `fake` scores by brightness without a model, to measure the pipeline alone."""
+    """Who runs the network. `exact` is the slow reference that others are compared with, one image and question at a
+    time. `fake` scores by brightness without a model, to measure the pipeline alone."""
     device: Device = "auto"
     """Where the network runs; auto: cuda if workers have GPUs."""
     dtype: DType = "auto"

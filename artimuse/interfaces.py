@@ -38,6 +38,8 @@ class Text:
     text: str
     truncated: bool
     """True if it ended at the token limit instead of at the end-of-turn token."""
+    token_ids: tuple[int, ...] = ()
+    """As generated, with the end-of-turn token; empty if the engine does not tell."""
 
 
 class Images(Protocol):

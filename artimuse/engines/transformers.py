@@ -1,125 +1,163 @@
-"""The built-in engine: the native InternVL network of transformers, on one CPU or one GPU."""
+"""The built-in engine: the native InternVL network of transformers, on one CPU or one GPU, near its limit.
 
-# B images, H and W pixels, C = 3 channels, S prompt tokens, N image tokens, D hidden size, K candidate tokens
-from collections.abc import Iterator, Sequence
+An image is encoded once, and the part of the prompt up to it is read once: the first question stores its keys and
+values, and all others start from there. Only the answer positions leave the last layer, and only the asked rows of
+the output layer are computed.
+"""
+
+# B images, H and W pixels, C = 3 channels, N image tokens, D hidden size, K candidate tokens
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import cast
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 from artimuse.configs import EngineConfig
-from artimuse.interfaces import BoolArray, Capability, FloatArray, PixelArray, Text, Tokenizer
-from artimuse.model.find import find_checkpoint
-from artimuse.model.load import load_network
+from artimuse.engines.decoder import Decoder, KeysValues
+from artimuse.engines.generation import Generator
+from artimuse.engines.memory import is_out_of_memory, probe_batch_size
+from artimuse.engines.network import NetworkEngine
+from artimuse.images import IMAGE_SIZE_PX
+from artimuse.interfaces import BoolArray, FloatArray, PixelArray, Text
+from artimuse.model.load import Network
+from artimuse.model.template import END_OF_IMAGE
+from artimuse.prompts import SCORE_QUESTION
 
-DEFAULT_BATCH_SIZE = {"cpu": 8, "cuda": 32}
-"""Images per forward pass, by device."""
+logger = logging.getLogger(__name__)
 
-# ImageNet's statistics, with which the model was trained.
-PIXEL_MEAN = (0.485, 0.456, 0.406)
-PIXEL_STD = (0.229, 0.224, 0.225)
+CPU_BATCH_SIZE = 8
+Result = TypeVar("Result")
 
 
-class TransformersEngine:
+class TransformersEngine(NetworkEngine):
     """Implements `interfaces.Engine`."""
 
-    capabilities: frozenset[Capability] = frozenset({"logits"})
-
-    def __init__(self, config: EngineConfig) -> None:
-        self.device = _resolve_device(config.device)
-        self.dtype = _resolve_dtype(config.dtype, self.device)
-        self.batch_size = config.batch_size or DEFAULT_BATCH_SIZE[self.device.type]
-        self.network = load_network(find_checkpoint(config.model), dtype=self.dtype, device=self.device)
-        # transformers types it wider than it is: a list gives a list, and an unknown token gives None.
-        self.tokenizer = cast(Tokenizer, self.network.tokenizer)
-        self._prompts: dict[str, torch.Tensor] = {}
-
-    @property
-    def precision(self) -> dict[str, str]:
-        """What `auto` became, for the fingerprint of a run: scores depend on it."""
-        return {"device": self.device.type, "dtype": str(self.dtype).removeprefix("torch.")}
+    def __init__(self, config: EngineConfig, network: Network | None = None) -> None:
+        super().__init__(config, network)
+        self.decoder = Decoder(self.network.model)
+        self.generator = Generator(self.decoder, stop_id=self.reader.stop_id)
+        self.batch_size = config.batch_size or self._fitting_batch_size()
+        """Images per forward pass."""
+        self._has_halved = False
 
     @contextmanager
     def open(self, pixels_BHWC: PixelArray) -> Iterator["EncodedImages"]:
-        """Encodes in sub-batches; the embeddings are freed on leaving."""
-        starts = range(0, len(pixels_BHWC), self.batch_size)
-        images = EncodedImages(self, [self.encode(pixels_BHWC[start : start + self.batch_size]) for start in starts])
+        """Encodes in sub-batches; what is kept of the images is freed on leaving."""
+        images = EncodedImages(self, pixels_BHWC)
         try:
             yield images
         finally:
-            images.embeddings.clear()
+            images.batches.clear()
 
     @torch.inference_mode()
-    def encode(self, pixels_BHWC: PixelArray) -> torch.Tensor:
-        """Embeddings (B, N, D) of the images of one sub-batch.
-
-        uint8 crosses to the device at a quarter of float32's size; it is normalised there, in float32.
-        """
-        pixels = torch.tensor(pixels_BHWC, device=self.device)  # copies: arrays from Ray are read-only
-        mean, std = (torch.tensor(values, device=self.device) for values in (PIXEL_MEAN, PIXEL_STD))
-        normalized = ((pixels.float() / 255 - mean) / std).permute(0, 3, 1, 2).to(self.dtype)
-        output = self.network.model.get_image_features(
-            pixel_values=normalized, vision_feature_layer=-1, vision_feature_select_strategy="default"
+    def read_prompt(
+        self, question: str, embeddings_BND: torch.Tensor, *, num_tokens: int | None = None
+    ) -> tuple[torch.Tensor, KeysValues]:
+        """The hidden state (B, D) at the end of the prompt, or of its first tokens; keys and values up to the image."""
+        hidden_BSD = self.prompt_embeddings(question, embeddings_BND, num_tokens)
+        num_tokens = hidden_BSD.shape[1]
+        hidden_B1D, prefix = self.decoder.prefill(
+            hidden_BSD,
+            torch.arange(num_tokens, device=self.device),
+            answers=torch.tensor([num_tokens - 1], device=self.device),
+            keep=self.prefix_length(question),
         )
-        return cast(torch.Tensor, output.pooler_output)
+        return hidden_B1D[:, 0], prefix
 
-    @torch.inference_mode()
-    def answer(self, embeddings_BND: torch.Tensor, question: str, token_ids: Sequence[int]) -> torch.Tensor:
-        """Logits (B, K) of these tokens as the first answer token, for one sub-batch.
+    def prefix_length(self, question: str) -> int:
+        """Tokens of the prompt up to the end of the image, which is a token of its own: the same for all questions."""
+        [end_id] = self.tokenizer.encode(END_OF_IMAGE, add_special_tokens=False)
+        return self.prompt_ids(question).tolist().index(end_id) + 1
 
-        All prompts are equally long, so nothing is padded. Only the asked rows of the output layer are computed,
-        and in float32: bfloat16 logits near 20 would move in steps of 0.125.
+    def halve(self, error: RuntimeError) -> None:
+        """From now on half as much at a time, once in the life of the engine.
+
+        Raises the error again if it is not about memory, or if there is nothing left to halve.
         """
-        model = self.network.model
-        prompt_S = self._prompt(question)
-        inputs_BSD = model.get_input_embeddings()(prompt_S).repeat(len(embeddings_BND), 1, 1)
-        inputs_BSD[:, prompt_S == model.config.image_token_id] = embeddings_BND
-        hidden_BSD = model.model.language_model(inputs_embeds=inputs_BSD, use_cache=False).last_hidden_state
-        rows_KD = model.lm_head.weight[list(token_ids)]
-        return functional.linear(hidden_BSD[:, -1].float(), rows_KD.float())
+        if not is_out_of_memory(error) or self._has_halved or self.batch_size == 1:
+            raise error
+        self._has_halved = True
+        self.batch_size //= 2
+        self.generator.halve()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        logger.warning("out of memory, going on with half the images at a time batch_size=%d", self.batch_size)
 
-    def candidate_ids(self, candidates: Sequence[str]) -> list[int]:
-        """Raises ValueError for a candidate that is not in the vocabulary."""
-        token_ids = self.tokenizer.convert_tokens_to_ids(list(candidates))
-        known = [token_id for token_id in token_ids if token_id is not None]
-        if len(known) < len(candidates):
-            raise ValueError("a candidate is not in the vocabulary; `strategy.check(engine.tokenizer)` says which")
-        return known
+    def _fitting_batch_size(self) -> int:
+        if self.device.type == "cpu":
+            return CPU_BATCH_SIZE
+        plain = np.zeros((1, IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3), dtype=np.uint8)
 
-    def _prompt(self, question: str) -> torch.Tensor:
-        if question not in self._prompts:
-            token_ids = self.network.template.token_ids(self.tokenizer, question)
-            self._prompts[question] = torch.tensor(token_ids, device=self.device)
-        return self._prompts[question]
+        def run(size: int) -> object:
+            return self.read_prompt(SCORE_QUESTION, self.encode(np.repeat(plain, size, axis=0)))
+
+        return probe_batch_size(run, self.device)
+
+
+@dataclass(slots=True)
+class _Batch:
+    embeddings_BND: torch.Tensor
+    prefix: KeysValues | None = None
+    """Of the prompt up to the image, once a question has been asked."""
 
 
 class EncodedImages:
     """Implements `interfaces.Images`."""
 
-    def __init__(self, engine: TransformersEngine, embeddings: list[torch.Tensor]) -> None:
+    def __init__(self, engine: TransformersEngine, pixels_BHWC: PixelArray) -> None:
         self.engine = engine
-        self.embeddings = embeddings
-        """One (B, N, D) per sub-batch."""
+        self.pixels_BHWC = pixels_BHWC
+        self.batches: list[_Batch] = []
+        self._in_memory(self._encode)
 
     def logits(self, question: str, candidates: Sequence[str]) -> FloatArray:
         token_ids = self.engine.candidate_ids(candidates)
-        parts = [self.engine.answer(part, question, token_ids).cpu().numpy() for part in self.embeddings]
-        return np.concatenate([np.empty((0, len(token_ids)), np.float32), *parts])
+        return self._in_memory(lambda: self._logits(question, token_ids))
 
     def generate(self, questions: Sequence[str], *, rows: BoolArray, max_new_tokens: int) -> list[list[Text]]:
-        raise NotImplementedError("the transformers engine answers with logits only; see `capabilities`")
+        if not questions:
+            return [[] for _ in range(int(rows.sum()))]
+        return self._in_memory(lambda: self._generate(questions, rows, max_new_tokens))
 
+    def _encode(self) -> None:
+        size = self.engine.batch_size
+        starts = range(0, len(self.pixels_BHWC), size)
+        self.batches = [_Batch(self.engine.encode(self.pixels_BHWC[start : start + size])) for start in starts]
 
-def _resolve_device(device: str) -> torch.device:
-    has_cuda = torch.cuda.is_available()
-    if device == "cuda" and not has_cuda:
-        raise ValueError("device cuda was asked for, but torch finds no CUDA device here; use auto or cpu")
-    return torch.device(("cuda" if has_cuda else "cpu") if device == "auto" else device)
+    @torch.inference_mode()
+    def _logits(self, question: str, token_ids: Sequence[int]) -> FloatArray:
+        """In float32: bfloat16 logits near 20 would move in steps of 0.125."""
+        rows_KD = self.engine.decoder.head.weight[list(token_ids)].float()
+        parts = [np.empty((0, len(token_ids)), np.float32)]
+        for batch in self.batches:
+            hidden_BD, batch.prefix = self.engine.read_prompt(question, batch.embeddings_BND)
+            parts.append(functional.linear(hidden_BD.float(), rows_KD).cpu().numpy())
+        return np.concatenate(parts)
 
+    def _generate(self, questions: Sequence[str], rows: BoolArray, max_new_tokens: int) -> list[list[Text]]:
+        length = self.engine.prefix_length(questions[0])
+        prefixes = []
+        for batch in self.batches:
+            if batch.prefix is None:
+                batch.prefix = self.engine.read_prompt(questions[0], batch.embeddings_BND, num_tokens=length)[1]
+            prefixes += [batch.prefix.select(slice(i, i + 1)) for i in range(len(batch.embeddings_BND))]
+        answers = self.engine.generator.answers(
+            [prefixes[i] for i in np.flatnonzero(rows)],
+            [self.engine.prompt_ids(question)[length:].tolist() for question in questions],
+            max_new_tokens=max_new_tokens,
+        )
+        return [[self.engine.reader.read(token_ids) for token_ids in texts] for texts in answers]
 
-def _resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    if dtype == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    return cast(torch.dtype, getattr(torch, dtype))
+    def _in_memory(self, run: Callable[[], Result]) -> Result:
+        """Runs; on too little memory once more, with the images encoded anew in smaller batches."""
+        try:
+            return run()
+        except RuntimeError as error:
+            self.batches.clear()
+            self.engine.halve(error)
+        self._encode()
+        return run()

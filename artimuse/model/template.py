@@ -11,7 +11,9 @@ from artimuse.interfaces import Tokenizer
 
 IMAGE_TOKEN = "<IMG_CONTEXT>"
 """Stands for one image embedding in the prompt."""
-SPECIAL_TOKENS = ("<|im_start|>", "<|im_end|>", "<img>", "</img>", IMAGE_TOKEN)
+END_OF_IMAGE = "</img>"
+"""What follows is the question: up to here all prompts are the same."""
+SPECIAL_TOKENS = ("<|im_start|>", "<|im_end|>", "<img>", END_OF_IMAGE, IMAGE_TOKEN)
 
 # Source: the InternVL2.5 conversation that the official code falls back to.
 DEFAULT_SYSTEM_MESSAGE = (
@@ -36,7 +38,7 @@ class ChatTemplate:
     def prompt(self, question: str) -> str:
         return (
             f"<|im_start|>system\n{self.system_message}<|im_end|>\n"
-            f"<|im_start|>user\n<img>{IMAGE_TOKEN * self.num_image_tokens}</img>\n{question}<|im_end|>\n"
+            f"<|im_start|>user\n<img>{IMAGE_TOKEN * self.num_image_tokens}{END_OF_IMAGE}\n{question}<|im_end|>\n"
             "<|im_start|>assistant\n"
         )
 

@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 import torch
 
+from artimuse.attributes import ATTRIBUTES
 from artimuse.configs import EngineConfig
+from artimuse.engines.exact import ExactEngine
 from artimuse.engines.transformers import TransformersEngine
 from artimuse.errors import BadCheckpoint
 from artimuse.images import DecodedImage, DecodeLimits, decode
 from artimuse.interfaces import PixelArray
 from artimuse.model.find import find_checkpoint
+from artimuse.prompts import attribute_question
 from artimuse.scoring import STRATEGIES
 
 STRATEGY = STRATEGIES["ordered_100"]
@@ -157,19 +160,101 @@ def test_unknown_candidate_is_refused(nano, pixels):
         images.logits("How good?", ["aa", "no such token"])
 
 
-def test_texts_are_not_claimed(nano, pixels):
-    assert nano.capabilities == {"logits"}
-    with nano.open(pixels[:1]) as images, pytest.raises(NotImplementedError):
-        images.generate(["Why?"], rows=np.array([True]), max_new_tokens=1)
+@pytest.mark.parametrize("engine_class", [ExactEngine, TransformersEngine])
+def test_texts_and_token_ids_equal_the_official_ones(official, expected, official_pixels, engine_class):
+    engine = engine_class(EngineConfig(model=str(official), device="cpu", dtype="float32"))
+    questions = [attribute_question(attribute) for attribute in ATTRIBUTES]
+    limit = int(expected["max_new_tokens"])
+    with engine.open(official_pixels) as images:
+        answers = images.generate(questions, rows=np.ones(17, dtype=np.bool_), max_new_tokens=limit)
+    for texts, image in zip(answers, expected["images"].values(), strict=True):
+        for text, attribute in zip(texts, ATTRIBUTES, strict=True):
+            assert list(text.token_ids) == image["texts"][attribute.name]["token_ids"]
+            assert text.text == image["texts"][attribute.name]["text"]
+            assert text.truncated == (text.token_ids[-1] != expected["eos_token_id"])
+    assert {text.truncated for texts in answers for text in texts} == {True, False}
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 17])
+def test_texts_are_the_same_before_and_after_scoring_and_in_any_batch(official, expected, official_pixels, batch_size):
+    engine = make_engine(official, batch_size=batch_size)
+    engine.generator.max_rows = 8 * batch_size
+    questions = [attribute_question(attribute) for attribute in ATTRIBUTES[:3]]
+    rows = np.arange(17) % 3 != 1
+    with engine.open(official_pixels) as images:
+        before = images.generate(questions, rows=rows, max_new_tokens=20)
+        scores_B = STRATEGY.distribution(images.logits(STRATEGY.question, STRATEGY.candidates)).mean_B
+        after = images.generate(questions, rows=rows, max_new_tokens=20)
+    assert before == after
+    wanted = [image for image, is_asked in zip(expected["images"].values(), rows) if is_asked]
+    for texts, image in zip(before, wanted, strict=True):
+        for text, attribute in zip(texts, ATTRIBUTES):
+            assert list(text.token_ids) == image["texts"][attribute.name]["token_ids"][:20]
+    np.testing.assert_allclose(scores_B, [image["score"] for image in expected["images"].values()], rtol=0, atol=1e-3)
+
+
+def test_no_question_has_no_answer(nano, pixels):
+    with nano.open(pixels[:2]) as images:
+        assert images.generate([], rows=np.ones(2, dtype=np.bool_), max_new_tokens=4) == [[], []]
+
+
+@pytest.mark.parametrize("stage", ["encode", "read_prompt", "generate"])
+def test_out_of_memory_halves_the_batch_once_and_goes_on(nano, pixels, stage, monkeypatch, caplog):
+    """The exception is torch's own; what it takes to get it here is not portable."""
+    engine = make_engine("nano", batch_size=4)
+    owner, name = (engine.generator, "answers") if stage == "generate" else (engine, stage)
+    run, most = getattr(owner, name), engine.generator.max_rows
+
+    def short_of_memory(*arguments: Any, **options: Any) -> Any:
+        is_large = engine.generator.max_rows == most if stage == "generate" else len(arguments[-1]) > 2
+        if is_large:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return run(*arguments, **options)
+
+    monkeypatch.setattr(owner, name, short_of_memory)
+    with engine.open(pixels) as images:
+        logits_BK = images.logits(STRATEGY.question, STRATEGY.candidates)
+        images.generate(["Why?"], rows=np.ones(9, dtype=np.bool_), max_new_tokens=2)
+    np.testing.assert_allclose(logits_BK, logits_of(nano, pixels), rtol=0, atol=1e-4)
+    assert engine.batch_size == 2
+    assert [record.message for record in caplog.records] == [
+        "out of memory, going on with half the images at a time batch_size=2"
+    ]
+
+
+def test_out_of_memory_a_second_time_is_an_error(pixels, monkeypatch):
+    engine = make_engine("nano", batch_size=4)
+
+    def short_of_memory(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(engine, "encode", short_of_memory)
+    with pytest.raises(torch.OutOfMemoryError), engine.open(pixels):
+        pass
+    assert engine.batch_size == 2
+
+
+def test_another_error_does_not_halve_the_batch(pixels, monkeypatch):
+    engine = make_engine("nano", batch_size=4)
+
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("shapes cannot be multiplied")
+
+    monkeypatch.setattr(engine, "encode", broken)
+    with pytest.raises(RuntimeError, match="multiplied"), engine.open(pixels):
+        pass
+    assert engine.batch_size == 4
 
 
 def test_nothing_is_kept_after_images_are_closed(nano, pixels):
     with nano.open(pixels[:2]) as images:
         images.logits(STRATEGY.question, STRATEGY.candidates)
-        embeddings = [weakref.ref(part) for part in images.embeddings]
-    assert images.embeddings == []
+        kept = [
+            weakref.ref(tensor) for batch in images.batches for tensor in (batch.embeddings_BND, batch.prefix.keys[0])
+        ]
+    assert len(kept) == 2
     gc.collect()
-    assert [part() for part in embeddings] == [None]
+    assert [tensor() for tensor in kept] == [None, None]
 
 
 def test_cuda_without_a_device_is_refused():
