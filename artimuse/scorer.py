@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from artimuse.configs import DEFAULT_MODEL, DecodeLimits, Device, DType, EngineConfig, StrategyName
+from artimuse.configs import StrategyName
+from artimuse.decode_limits import DecodeLimits
+from artimuse.engine_config import DEFAULT_MODEL, Device, DType, EngineConfig
 from artimuse.engines import open_engine
 from artimuse.errors import RowError, UnreadableImage
 from artimuse.images import decode, resize

@@ -17,7 +17,7 @@ LAYERS = (
     ("scoring", "images", "image_metadata"),
     ("image_texts",),
     ("configs", "schema"),
-    ("prompts",),
+    ("prompts", "engine_config", "decode_limits"),
     ("attributes", "interfaces", "errors", "environment", "progress"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

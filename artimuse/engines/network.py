@@ -6,7 +6,7 @@ from typing import cast
 
 import torch
 
-from artimuse.configs import EngineConfig
+from artimuse.engine_config import EngineConfig
 from artimuse.engines.answers import AnswerReader
 from artimuse.interfaces import Capability, PixelArray, Tokenizer
 from artimuse.model.find import find_checkpoint

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from artimuse.configs import DecodeLimits, EngineConfig
+from artimuse.decode_limits import DecodeLimits
+from artimuse.engine_config import EngineConfig
 from artimuse.errors import ClusterProblem, RowError
 from artimuse.schema import score_schema
 from artimuse.scoring import STRATEGIES
