@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).parents[1] / "artimuse"
 # Highest first. A module may import modules of its own layer's package and of the layers below.
 LAYERS = (
     ("cli", "demo"),
-    ("pipelines",),
+    ("pipelines", "bench"),
     ("scorer",),
     ("engines", "datasets", "sinks"),
     ("model", "sources"),

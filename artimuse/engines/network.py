@@ -25,8 +25,8 @@ class NetworkEngine:
     def __init__(self, config: EngineConfig, network: Network | None = None) -> None:
         """Loads the network, unless one is given. Raises BadCheckpoint if it is missing or not loadable."""
         self.config = config
-        self.device = _resolve_device(config.device)
-        self.dtype = _resolve_dtype(config.dtype, self.device)
+        self.device = resolve_device(config.device)
+        self.dtype = resolve_dtype(config.dtype, self.device)
         self.network = network or load_network(find_checkpoint(config.model), dtype=self.dtype, device=self.device)
         # transformers types it wider than it is: a list gives a list, and an unknown token gives None.
         self.tokenizer = cast(Tokenizer, self.network.tokenizer)
@@ -81,14 +81,15 @@ class NetworkEngine:
         return known
 
 
-def _resolve_device(device: str) -> torch.device:
+def resolve_device(device: str) -> torch.device:
+    """Raises ValueError if CUDA is asked for and not there."""
     has_cuda = torch.cuda.is_available()
     if device == "cuda" and not has_cuda:
         raise ValueError("device cuda was asked for, but torch finds no CUDA device here; use auto or cpu")
     return torch.device(("cuda" if has_cuda else "cpu") if device == "auto" else device)
 
 
-def _resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
+def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
     if dtype == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     return cast(torch.dtype, getattr(torch, dtype))
