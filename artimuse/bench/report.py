@@ -36,7 +36,7 @@ class Result:
     tokens_per_s: float | None
     """Generated, of all texts together: the median of the rounds; None without texts."""
     flop_per_image: float
-    """That this way needs: `bench/flop.py`."""
+    """As `bench/flop.py` counts: for the engine what is needed at least, for the loop all that it does."""
     share_of_matmul: float
     """Of the measured rate of a matrix product, reached by these FLOP."""
     peak_bytes: int
