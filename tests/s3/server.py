@@ -57,9 +57,9 @@ def client(service: str, url: str, keys: Keys) -> Any:
     )
 
 
-def connect(monkeypatch: pytest.MonkeyPatch, url: str, keys: Keys) -> None:
-    """Points this process's S3 client there, as a user would."""
-    settings = {
+def settings(url: str, keys: Keys) -> dict[str, str]:
+    """The environment that points an S3 client there, as a user would."""
+    return {
         "AWS_ENDPOINT_URL": url,
         "AWS_ACCESS_KEY_ID": keys.key,
         "AWS_SECRET_ACCESS_KEY": keys.secret,
@@ -68,7 +68,11 @@ def connect(monkeypatch: pytest.MonkeyPatch, url: str, keys: Keys) -> None:
         "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    for name, value in settings.items():
+
+
+def connect(monkeypatch: pytest.MonkeyPatch, url: str, keys: Keys) -> None:
+    """Points this process's S3 client there."""
+    for name, value in settings(url, keys).items():
         monkeypatch.setenv(name, value)
     forget_stores()
 
