@@ -20,7 +20,7 @@ test-s3: $(VENV)/.dev $(VENV)-s3/.swift
 
 # Drivers, workers and nodes killed again and again: some minutes.
 test-kills: $(VENV)/.dev
-	$(BIN)/pytest tests/pipelines/test_kills.py
+	$(BIN)/pytest tests/pipelines/test_kills.py tests/s3/test_runs.py -m "not swift"
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

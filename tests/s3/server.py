@@ -14,6 +14,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from s3fs import S3FileSystem
 
 from artimuse.remote.store import forget_stores
 
@@ -75,6 +76,8 @@ def connect(monkeypatch: pytest.MonkeyPatch, url: str, keys: Keys) -> None:
     for name, value in settings(url, keys).items():
         monkeypatch.setenv(name, value)
     forget_stores()
+    # fsspec keeps one client per process for outputs, made with the variables of that time.
+    S3FileSystem.clear_instance_cache()
 
 
 def free_port() -> int:

@@ -16,7 +16,7 @@ from artimuse.cli import main
 from tests.pictures import encoded, picture
 from tests.pipelines.runs import environment
 from tests.s3.fault_proxy import Fault, fault_proxy
-from tests.s3.server import BUCKET, Keys, Server, connect, settings
+from tests.s3.server import BUCKET, PRIVATE, Keys, Server, connect, settings
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
 
@@ -88,40 +88,44 @@ def expected_score(body: bytes) -> float:
     return Scorer(open_engine(EngineConfig(name="fake")), STRATEGIES["ordered_100"]).score([body])[0].score
 
 
-@pytest.mark.parametrize("problem", ["missing bucket", "reader only", "unknown keys"])
+@pytest.mark.parametrize("problem", ["missing bucket", "someone else's bucket", "unknown keys"])
 def test_an_output_that_cannot_be_written_is_one_clear_line_before_anything_runs(
     filled: Server, problem: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    keys = {"missing bucket": filled.owner, "reader only": filled.reader, "unknown keys": Keys("nobody", "nothing")}
-    connect(monkeypatch, filled.url, keys[problem])
-    bucket = "no-such-bucket" if problem == "missing bucket" else BUCKET
+    bucket, keys = {
+        "missing bucket": ("no-such-bucket", filled.owner),
+        "someone else's bucket": (PRIVATE, filled.reader),
+        "unknown keys": (BUCKET, Keys("nobody", "nothing")),
+    }[problem]
+    connect(monkeypatch, filled.url, keys)
     assert main(["score", INPUT, f"s3://{bucket}/refused", "--engine", "fake"]) == 1
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: s3://{bucket}/refused")
     assert part_names(filled, "refused") == []
+    assert filled.client("s3").list_objects_v2(Bucket=PRIVATE, Prefix="refused").get("Contents", []) == []
 
 
 @pytest.mark.kills
 def test_a_run_killed_on_a_store_is_taken_over_when_its_lock_is_stale(filled: Server, tmp_path: Path):
     output = f"s3://{BUCKET}/killed"
-    lab = environment(tmp_path / "lab.log", image_s=0.3)
+    lab = environment(tmp_path / "lab.log", image_s=1.0)
     faults = {name: lab[name] for name in lab if name.startswith("LAB_") or name == "PYTHONPATH"}
     command = ("score", INPUT, output, "--engine", "fake", "--workers", "2", "--rows-per-part", "4")
-    run = start(*command, url=filled.url, keys=filled.owner, **faults)
-    deadline = time.monotonic() + 90
-    while not part_names(filled, "killed"):
-        assert run.poll() is None and time.monotonic() < deadline, run.communicate()[1]
-        time.sleep(0.1)
-    second = start(*command, url=filled.url, keys=filled.owner, **faults)
-    _, said = second.communicate(timeout=90)
-    assert second.returncode == 1
-    assert f"error: {output}: another run (process {run.pid} on " in said
-    os.kill(run.pid, signal.SIGKILL)
-    run.wait()
+    with start(*command, url=filled.url, keys=filled.owner, **faults) as run:
+        deadline = time.monotonic() + 90
+        while not part_names(filled, "killed"):
+            assert run.poll() is None, run.communicate()[1]
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        with start(*command, url=filled.url, keys=filled.owner, **faults) as second:
+            _, said = second.communicate(timeout=90)
+        assert second.returncode == 1
+        assert f"error: {output}: another run (process {run.pid} on " in said
+        os.kill(run.pid, signal.SIGKILL)
     before = table(filled, "killed", tmp_path)
     assert 0 < len(before) < NUM_IMAGES
-    heir = start(*command, url=filled.url, keys=filled.owner, **faults | {"LAB_IMAGE_S": "0"})
-    _, said = heir.communicate(timeout=200)
+    with start(*command, url=filled.url, keys=filled.owner, **faults | {"LAB_IMAGE_S": "0"}) as heir:
+        _, said = heir.communicate(timeout=200)
     assert heir.returncode == 0, said
     after = table(filled, "killed", tmp_path)
     assert after["image_id"].to_pylist() == sorted(IMAGES)
