@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import tyro
 from PIL import Image
 
+from artimuse.attributes import attributes_named
 from artimuse.errors import ErrorCode
 
 DEFAULT_MODEL = "Thunderbolt215215/ArtiMuse"
@@ -16,7 +17,7 @@ DEFAULT_MAX_BYTES = 256 * 2**20
 DEFAULT_MAX_PIXELS = 200_000_000
 
 EngineName = Literal["transformers", "exact", "fake"]
-StrategyName = Literal["ordered_100", "unordered_100", "existing_50", "existing_25", "levels_5"]
+StrategyName = Literal["ordered_100", "unordered_100", "existing_50", "existing_25", "levels_5", "score_as_text"]
 Device = Literal["auto", "cpu", "cuda"]
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -101,6 +102,17 @@ class ScoreConfig:
     """GPUs per worker. Default: 1 if the cluster has or can get GPUs, else 0."""
     batch_size: int | None = None
     """Images per forward pass. Default: chosen by the engine."""
+    attributes: str = "none"
+    """Which attributes to describe in words: none, all, or slugs such as composition_and_design, separated by commas.
+    An output that has its scores gets the texts without being scored again."""
+    attributes_where: str | None = None
+    """Describe only images whose row fulfils this SQL condition, such as "score >= 60 and width > 512"."""
+    max_new_tokens: int = 256
+    """Longest text, in tokens."""
+    parity_check: bool = True
+    """Before the run, score 32 of its images by the plain reference as well, and stop if the scores differ."""
+    parity_tolerance: float | None = None
+    """Points by which they may differ. Default: 0.01 in float32, 1.0 in a 16-bit precision."""
     limit: int | None = None
     """Score at most so many of the images that are missing, then stop; the same command goes on from there."""
     retry_failed: tuple[ErrorCode, ...] | None = None
@@ -137,6 +149,16 @@ class ScoreConfig:
             raise ValueError(f"--batch-size {self.batch_size}: expected at least 1")
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"--limit {self.limit}: expected at least 1")
+        if self.max_new_tokens < 1:
+            raise ValueError(f"--max-new-tokens {self.max_new_tokens}: expected at least 1")
+        if self.parity_tolerance is not None and not self.parity_tolerance >= 0:
+            raise ValueError(f"--parity-tolerance {self.parity_tolerance}: expected 0 or more")
+        try:
+            has_attributes = bool(attributes_named(self.attributes))
+        except ValueError as error:
+            raise ValueError(f"--attributes {self.attributes}: {error}") from error
+        if self.attributes_where is not None and not has_attributes:
+            raise ValueError("--attributes-where needs --attributes: which texts should those images get?")
         if self.rows_per_part < 1:
             raise ValueError(f"--rows-per-part {self.rows_per_part}: expected at least 1")
         if self.grace_s < 0:

@@ -41,8 +41,8 @@ class Scorer:
 
     def __init__(self, engine: Engine, strategy: ScoreStrategy) -> None:
         """Raises BadCheckpoint if the strategy's tokens are not in the engine's vocabulary."""
-        if "logits" not in engine.capabilities:
-            raise ValueError(f"{type(engine).__name__} gives no logits; strategy {strategy.name} needs them")
+        if strategy.needs not in engine.capabilities:
+            raise ValueError(f"{type(engine).__name__} gives no {strategy.needs}; strategy {strategy.name} needs them")
         if engine.tokenizer is not None:
             strategy.check(engine.tokenizer)
         self.engine = engine
@@ -51,8 +51,7 @@ class Scorer:
     def score_pixels(self, pixels_BHWC: PixelArray) -> ScoreDistribution:
         """Scores uint8 RGB images as `images.decode` makes them."""
         with self.engine.open(pixels_BHWC) as images:
-            logits_BK = images.logits(self.strategy.question, self.strategy.candidates)
-        return self.strategy.distribution(logits_BK)
+            return self.strategy.ask(images)
 
     def score(self, images: Sequence[ImageLike]) -> list[Score]:
         """Scores paths or fsspec URLs, encoded bytes, or PIL images, in the order given.

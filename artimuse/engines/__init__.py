@@ -13,6 +13,13 @@ ENGINES: dict[str, str] = {
     "fake": "artimuse.engines.fake:FakeEngine",
 }
 
+_REFERENCES: dict[str, EngineName] = {"transformers": "exact"}
+"""The engine that another is compared with; those without one are references, or have no network."""
+
+
+def reference_of(name: EngineName) -> EngineName | None:
+    return _REFERENCES.get(name)
+
 
 def open_engine(config: EngineConfig) -> Engine:
     """Loads the network. Raises BadCheckpoint if the model is missing or not loadable."""

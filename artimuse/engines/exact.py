@@ -32,6 +32,9 @@ class ExactImages:
         self.engine = engine
         self.pixels_BHWC = pixels_BHWC
 
+    def __len__(self) -> int:
+        return len(self.pixels_BHWC)
+
     @torch.inference_mode()
     def logits(self, question: str, candidates: Sequence[str]) -> FloatArray:
         token_ids = self.engine.candidate_ids(candidates)

@@ -14,7 +14,7 @@ from artimuse.attributes import ATTRIBUTES
 from artimuse.configs import EngineConfig
 from artimuse.engines.exact import ExactEngine
 from artimuse.engines.transformers import TransformersEngine
-from artimuse.errors import BadCheckpoint
+from artimuse.errors import BadCheckpoint, OutOfMemory
 from artimuse.images import DecodedImage, DecodeLimits, decode
 from artimuse.interfaces import PixelArray
 from artimuse.model.find import find_checkpoint
@@ -229,7 +229,7 @@ def test_out_of_memory_a_second_time_is_an_error(pixels, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(engine, "encode", short_of_memory)
-    with pytest.raises(torch.OutOfMemoryError), engine.open(pixels):
+    with pytest.raises(OutOfMemory, match="no memory for 2 images at a time"), engine.open(pixels):
         pass
     assert engine.batch_size == 2
 

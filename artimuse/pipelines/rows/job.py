@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from artimuse.attributes import ATTRIBUTES
 from artimuse.configs import DecodeLimits, EngineConfig
 from artimuse.errors import ClusterProblem, RowError
+from artimuse.prompts import attribute_question
 from artimuse.schema import score_schema
 from artimuse.scoring import STRATEGIES
 from artimuse.sources.fetch import fetch
@@ -20,6 +22,27 @@ FETCH_S = "artimuse:fetch_s"
 DECODE_S = "artimuse:decode_s"
 SCORE_S = "artimuse:score_s"
 WORKER = "artimuse:worker"
+TEXT_PROBLEM = "artimuse:text_problem"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextJob:
+    """Which images are described, and how."""
+
+    attributes: tuple[str, ...]
+    """Slugs."""
+    where: str
+    """A condition of DuckDB's SQL on a row of the score table."""
+    max_new_tokens: int
+
+    @property
+    def questions(self) -> list[str]:
+        return [attribute_question(attribute) for attribute in ATTRIBUTES if attribute.slug in self.attributes]
+
+    @property
+    def condition(self) -> str:
+        """On rows that have no texts yet."""
+        return f"status = 'ok' AND texts_truncated IS NULL AND (\n{self.where}\n)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +54,9 @@ class ScoreJob:
     engine: EngineConfig
     strategy: str
     limits: DecodeLimits
+    texts: TextJob | None = None
+    rows_exist: bool = False
+    """True to describe rows that are in the table, with their scores; False to score, and describe, new ones."""
     with_metadata: bool = False
     """True to read what generators wrote into their images."""
     carried: pa.Schema
