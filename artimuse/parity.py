@@ -46,8 +46,8 @@ class ParityCertificate:
     def __str__(self) -> str:
         ranks = "" if self.rank_correlation is None else f", rank correlation {self.rank_correlation:.4f}"
         return (
-            f"{self.num_images} images by engine {self.reference} in {self.dtype}:"
-            f" at most {self.max_difference:.2g} points apart, {self.mean_difference:.2g} on average{ranks} (allowed: {self.tolerance:g})"
+            f"{self.num_images} images by engine {self.reference} in {self.dtype}: at most {self.max_difference:.2g}"
+            f" points apart, {self.mean_difference:.2g} on average{ranks} (allowed: {self.tolerance:g})"
         )
 
 
