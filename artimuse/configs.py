@@ -157,6 +157,8 @@ class ScoreConfig:
             has_attributes = bool(attributes_named(self.attributes))
         except ValueError as error:
             raise ValueError(f"--attributes {self.attributes}: {error}") from error
+        if self.attributes_where is not None and not self.attributes_where.strip():
+            raise ValueError("--attributes-where is empty: leave it out to describe every image")
         if self.attributes_where is not None and not has_attributes:
             raise ValueError("--attributes-where needs --attributes: which texts should those images get?")
         if self.rows_per_part < 1:

@@ -14,7 +14,7 @@ from artimuse.pipelines import cluster
 from artimuse.pipelines.node_check import check_nodes
 from artimuse.pipelines.parity_check import check_parity, refuse_difference
 from artimuse.pipelines.report import ScoreReport, TableFacts, read_table_facts
-from artimuse.pipelines.rows import Condition, ScoreJob, TextJob
+from artimuse.pipelines.rows import WITHOUT_TEXTS, Condition, ScoreJob, TextJob
 from artimuse.pipelines.run_record import (
     ModelFacts,
     new_record,
@@ -155,8 +155,7 @@ def _condition(config: ScoreConfig, output: Folder, texts: TextJob | None) -> Co
         return None
     values_K = STRATEGIES[config.strategy].values_K
     schema = score_schema(values_K, plan_carried_schema(output), with_metadata=config.image_metadata)
-    Condition(texts.where, schema)  # the message quotes what the user wrote
-    return Condition(texts.condition, schema)
+    return Condition(texts.where, schema, among=WITHOUT_TEXTS)
 
 
 def _texts_later(

@@ -10,7 +10,7 @@ from artimuse.scoring.tokens import MAX_SCORE
 
 # 100.00 are six tokens, one for each character.
 MAX_NEW_TOKENS = 12
-_NUMBER = re.compile(r"(\d{1,3}(?:\.\d+)?)\.?")
+_NUMBER = re.compile(r"([0-9]{1,3}(?:\.[0-9]+)?)\.?")
 
 
 class TextStrategy:

@@ -39,11 +39,6 @@ class TextJob:
     def questions(self) -> list[str]:
         return [attribute_question(attribute) for attribute in ATTRIBUTES if attribute.slug in self.attributes]
 
-    @property
-    def condition(self) -> str:
-        """On rows that have no texts yet."""
-        return f"status = 'ok' AND texts_truncated IS NULL AND (\n{self.where}\n)"
-
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreJob:

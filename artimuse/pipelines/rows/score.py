@@ -9,10 +9,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from artimuse.engines import open_engine
-from artimuse.errors import EngineFailed, OutOfMemory
+from artimuse.errors import BadInput, EngineFailed, OutOfMemory
 from artimuse.images import IMAGE_SIZE_PX
 from artimuse.interfaces import BoolArray, PixelArray, ScoreDistribution
-from artimuse.pipelines.rows.condition import Condition
+from artimuse.pipelines.rows.condition import WITHOUT_TEXTS, Condition
 from artimuse.pipelines.rows.decode import pixels_of
 from artimuse.pipelines.rows.job import BEGAN_AT, DECODE_S, FETCH_S, PIXELS, SCORE_S, WORKER, ScoreJob
 from artimuse.pipelines.rows.texts import TextColumns
@@ -33,7 +33,7 @@ class RowScorer:
         self.texts = job.texts
         self.worker = worker
         self.scorer = Scorer(open_engine(job.engine), STRATEGIES[job.strategy])
-        self.condition = Condition(job.texts.condition, job.schema) if job.texts else None
+        self.condition = Condition(job.texts.where, job.schema, among=WITHOUT_TEXTS) if job.texts else None
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         """Score-table rows, with the columns that `RowWriter` turns into receipts behind them.
@@ -58,9 +58,11 @@ class RowScorer:
         )
 
     def _look(self, pixels_BHWC: PixelArray, indices: npt.NDArray[np.int64], batch: "_Batch") -> None:
-        """`indices` are the places of these pixels in the batch."""
+        """`indices` are the places of these pixels in the batch. Raises BadInput if the condition fails on a row."""
         try:
             self._ask(pixels_BHWC, indices, batch)
+        except BadInput:
+            raise
         except Exception as error:  # noqa: BLE001 - row boundary
             logger.warning("batch failed, its images are tried one by one error=%s", error)
             for i, index in enumerate(indices):
