@@ -160,6 +160,7 @@ def test_unknown_candidate_is_refused(nano, pixels):
         images.logits("How good?", ["aa", "no such token"])
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("engine_class", [ExactEngine, TransformersEngine])
 def test_texts_and_token_ids_equal_the_official_ones(official, expected, official_pixels, engine_class):
     engine = engine_class(EngineConfig(model=str(official), device="cpu", dtype="float32"))

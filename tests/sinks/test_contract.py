@@ -112,7 +112,7 @@ def test_first_texts_are_no_mismatch_and_other_texts_are(sink: Sink, output: Fol
     write_run(output, {**read_run(output), "fingerprints": {**FINGERPRINTS, "texts": texts}})
     sink.open({**FINGERPRINTS, "texts": texts})
     sink.open(FINGERPRINTS)
-    with pytest.raises(RunMismatch, match="texts max_new_tokens: OUTPUT has 256, this run has 8;"):
+    with pytest.raises(RunMismatch, match="texts max_new_tokens: OUTPUT has 256, this run has 8"):
         sink.open({**FINGERPRINTS, "texts": {**texts, "max_new_tokens": 8}})
 
 
