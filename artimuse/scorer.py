@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from artimuse.attributes import attributes_named
 from artimuse.configs import DEFAULT_MODEL, DecodeLimits, Device, DType, EngineConfig, StrategyName
 from artimuse.engines import open_engine
 from artimuse.errors import RowError, UnreadableImage
 from artimuse.images import decode, resize
-from artimuse.interfaces import Engine, FloatArray, PixelArray, ScoreDistribution, ScoreStrategy
+from artimuse.interfaces import Engine, FloatArray, PixelArray, ScoreDistribution, ScoreStrategy, Text
+from artimuse.prompts import attribute_question
 from artimuse.scoring import STRATEGIES
 from artimuse.sources.fetch import fetch
 from artimuse.sources.location import Location
@@ -25,11 +27,11 @@ class Score:
     """The score of one image, with the distribution it is the mean of."""
 
     score: float
-    """Points, 0..100, higher is better."""
+    """Points, 0..100, higher is better; NaN if the answer was read as text and is no number."""
     std: float
-    """Points."""
+    """Points; NaN for an answer that is read as text."""
     entropy: float
-    """Nats."""
+    """Nats; NaN likewise."""
     values_K: FloatArray
     """The scores the candidate tokens stand for."""
     probs_K: FloatArray | None
@@ -62,7 +64,7 @@ class Scorer:
             raise TypeError("score() takes a list of images; for a single one: score([image])[0]")
         if not images:
             return []
-        scores = self.score_pixels(np.stack([_pixels(image) for image in images]))
+        scores = self.score_pixels(_stacked(images))
         return [
             Score(
                 score=float(scores.mean_B[i]),
@@ -73,6 +75,28 @@ class Scorer:
             )
             for i in range(len(images))
         ]
+
+    def describe(
+        self, images: Sequence[ImageLike], *, attributes: str = "all", max_new_tokens: int = 256
+    ) -> list[dict[str, Text]]:
+        """Texts by attribute slug for each image; `attributes` is `all`, or slugs separated by commas.
+
+        Raises UnreadableImage as `score`, ValueError for an unknown attribute or an engine without texts.
+        """
+        if isinstance(images, ImageLike):
+            raise TypeError("describe() takes a list of images; for a single one: describe([image])[0]")
+        if "texts" not in self.engine.capabilities:
+            raise ValueError(f"{type(self.engine).__name__} gives no texts")
+        asked = attributes_named(attributes)
+        if not images:
+            return []
+        with self.engine.open(_stacked(images)) as encoded:
+            answers = encoded.generate(
+                [attribute_question(attribute) for attribute in asked],
+                rows=np.ones(len(images), dtype=np.bool_),
+                max_new_tokens=max_new_tokens,
+            )
+        return [{attribute.slug: text for attribute, text in zip(asked, texts)} for texts in answers]
 
 
 def load(
@@ -90,6 +114,10 @@ def load(
     """
     config = EngineConfig(model=model, device=device, dtype=dtype, batch_size=batch_size)
     return Scorer(open_engine(config), STRATEGIES[strategy])
+
+
+def _stacked(images: Sequence[ImageLike]) -> PixelArray:
+    return np.stack([_pixels(image) for image in images])
 
 
 def _pixels(image: ImageLike) -> PixelArray:

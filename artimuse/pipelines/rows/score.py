@@ -149,8 +149,8 @@ class _Batch:
             "error": pa.array(messages, pa.string()),
             "status": pa.array(np.where(failed_B, "failed", "ok")),
             "score": pa.array(self.mean_B, mask=failed_B),
-            "score_std": pa.array(self.std_B, mask=np.isnan(self.std_B)),
-            "score_entropy": pa.array(self.entropy_B, mask=np.isnan(self.entropy_B)),
+            "score_std": pa.array(self.std_B, mask=failed_B | np.isnan(self.std_B)),
+            "score_entropy": pa.array(self.entropy_B, mask=failed_B | np.isnan(self.entropy_B)),
             "score_probs": self._probs(failed_B),
         }
         rows = self.rows.drop_columns(["error_code", "error"])

@@ -1,7 +1,7 @@
 """Faults for the kill tests: on PYTHONPATH, this changes a run's driver and all its workers as they are imported.
 
-The fake engine takes `LAB_IMAGE_S` per image, its scores differ by up to `LAB_NOISE` of the scale from call to call, and
-it notes in `LAB_LOG` how many images each call had. The process that makes the first part whose name contains
+The fake engine takes `LAB_IMAGE_S` per image, its scores differ by up to `LAB_NOISE` of the scale from call to call,
+and it notes in `LAB_LOG` how many images each call had. The process that makes the first part whose name contains
 `LAB_KILL_AT` appear is killed before it can say so.
 """
 
