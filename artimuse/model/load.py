@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from safetensors import safe_open
-from torch import nn
 from transformers import InternVLConfig, InternVLForConditionalGeneration, Qwen2Tokenizer
 
 from artimuse.errors import BadCheckpoint
 from artimuse.interfaces import Tokenizer
+from artimuse.model.build import empty_model, fill
 from artimuse.model.config_file import ConfigFile
 from artimuse.model.find import Checkpoint
 from artimuse.model.layout import Layout, Source, Sources
@@ -83,26 +83,20 @@ def _load_tokenizer(directory: Path, vocab_size: int) -> Qwen2Tokenizer:
 def _load_model(
     directory: Path, layout: Layout, config: InternVLConfig, dtype: torch.dtype, device: torch.device
 ) -> InternVLForConditionalGeneration:
-    # On the meta device nothing is allocated and no random weights are drawn.
-    with torch.device("meta"):
-        model = InternVLForConditionalGeneration(config)
-    model.set_attn_implementation("sdpa")
+    model = empty_model(config)
     stored = stored_tensors(directory)
     _refuse_half_of_bfloat16(stored, dtype)
     shapes = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
     sources = layout.sources(shapes, stored)
-    is_tied = config.tie_word_embeddings and sources[_HEAD].key not in stored
-    if is_tied:
+    if config.tie_word_embeddings and sources[_HEAD].key not in stored:
         del sources[_HEAD]
     _check(directory, sources, stored, shapes)
-    for name, source in sources.items():
-        # A true copy: the weight must keep neither its file alive, nor the whole of a fused tensor.
-        weight = _weight(source, stored).to(device, dtype, copy=True, memory_format=torch.contiguous_format)
-        _assign(model, name, weight)
-    if is_tied:
-        model.lm_head.weight = model.get_input_embeddings().weight
-    _remake_computed_buffers(model, device)
-    model.train(False)
+    # True copies: a weight must keep neither its file alive, nor the whole of a fused tensor.
+    weights = (
+        (name, _weight(source, stored).to(device, dtype, copy=True, memory_format=torch.contiguous_format))
+        for name, source in sources.items()
+    )
+    fill(model, weights, device)
     return model
 
 
@@ -159,18 +153,3 @@ def _read(key: str, stored: Mapping[str, StoredTensor]) -> torch.Tensor:
     with safe_open(stored[key].path, framework="pt") as file:
         tensor: torch.Tensor = file.get_tensor(key)
     return tensor
-
-
-def _assign(model: nn.Module, name: str, weight: torch.Tensor) -> None:
-    module, _, leaf = name.rpartition(".")
-    setattr(model.get_submodule(module), leaf, nn.Parameter(weight, requires_grad=False))
-
-
-def _remake_computed_buffers(model: nn.Module, device: torch.device) -> None:
-    """Makes modules with computed, not stored, buffers anew (rotary frequencies): on meta they have no values."""
-    for name, module in list(model.named_modules()):
-        if any(buffer.is_meta for buffer in module.buffers(recurse=False)):
-            parent, _, leaf = name.rpartition(".")
-            make: Any = type(module)
-            setattr(model.get_submodule(parent), leaf, make(module.config).to(device))
-    assert not any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))
