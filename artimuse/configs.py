@@ -16,7 +16,7 @@ DEFAULT_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "
 DEFAULT_MAX_BYTES = 256 * 2**20
 DEFAULT_MAX_PIXELS = 200_000_000
 
-EngineName = Literal["transformers", "exact", "fake"]
+EngineName = Literal["transformers", "vllm", "exact", "fake"]
 StrategyName = Literal["ordered_100", "unordered_100", "existing_50", "existing_25", "levels_5", "score_as_text"]
 Device = Literal["auto", "cpu", "cuda"]
 DType = Literal["auto", "float32", "bfloat16", "float16"]
@@ -32,6 +32,8 @@ class EngineConfig:
     dtype: DType = "auto"
     batch_size: int | None = None
     """Images per forward pass; None lets the engine choose."""
+    gpu_share: float = 1.0
+    """How much of its GPU an engine may fill, for engines that take all memory when they start."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,8 +92,9 @@ class ScoreConfig:
     strategy: StrategyName = "ordered_100"
     """How the model's answer becomes a score. Published ArtiMuse checkpoints are trained for ordered_100."""
     engine: EngineName = "transformers"
-    """Who runs the network. `exact` is the slow reference that others are compared with, one image and question at a
-    time. `fake` scores by brightness without a model, to measure the pipeline alone."""
+    """Who runs the network: `transformers` is built in, `vllm` needs pip install 'artimuse[vllm]' and is for GPUs.
+    `exact` is the slow reference that others are compared with, one image and question at a time. `fake` scores by
+    brightness without a model, to measure the pipeline alone."""
     device: Device = "auto"
     """Where the network runs; auto: cuda if workers have GPUs."""
     dtype: DType = "auto"
@@ -206,6 +209,7 @@ class ScoreConfig:
             device=self.device,
             dtype=self.dtype,
             batch_size=self.batch_size,
+            gpu_share=min(1.0, self.num_gpus or 1.0),
         )
 
 

@@ -61,6 +61,8 @@ class Engine(Protocol):
 
     capabilities: frozenset[Capability]
     """What `Images` of this engine can answer: `logits`, `texts` or both."""
+    max_candidates: int | None
+    """The most candidates that `Images.logits` takes; None: any number."""
     tokenizer: Tokenizer | None
     """None if the engine takes any string as a candidate (the fake) or has no logits at all."""
 

@@ -42,9 +42,15 @@ class Scorer:
     """Scores decoded pixels (`score_pixels`, what actors call) or anything that is an image (`score`)."""
 
     def __init__(self, engine: Engine, strategy: ScoreStrategy) -> None:
-        """Raises BadCheckpoint if the strategy's tokens are not in the engine's vocabulary."""
+        """Raises ValueError if the engine cannot ask as the strategy does, BadCheckpoint if it lacks its tokens."""
         if strategy.needs not in engine.capabilities:
             raise ValueError(f"{type(engine).__name__} gives no {strategy.needs}; strategy {strategy.name} needs them")
+        num_candidates, limit = len(strategy.candidates), engine.max_candidates
+        if limit is not None and num_candidates > limit:
+            raise ValueError(
+                f"strategy {strategy.name} has {num_candidates} candidates, {type(engine).__name__} takes at most"
+                f" {limit}; use another engine"
+            )
         if engine.tokenizer is not None:
             strategy.check(engine.tokenizer)
         self.engine = engine

@@ -123,6 +123,17 @@ def test_an_engine_without_logits_is_refused():
         Scorer(TextsOnly(EngineConfig(name="fake")), STRATEGIES["ordered_100"])
 
 
+class FewCandidates(FakeEngine):
+    max_candidates = 100
+
+
+def test_a_strategy_with_more_candidates_than_the_engine_takes_is_refused():
+    engine = FewCandidates(EngineConfig(name="fake"))
+    with pytest.raises(ValueError, match="ordered_100 has 101 candidates, FewCandidates takes at most 100"):
+        Scorer(engine, STRATEGIES["ordered_100"])
+    Scorer(engine, STRATEGIES["existing_50"])
+
+
 class OtherVocabulary(FakeEngine):
     """Its tokenizer knows the letters a to y and nothing else."""
 

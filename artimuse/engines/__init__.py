@@ -9,6 +9,7 @@ from artimuse.interfaces import Engine
 # As "module:class", so that choosing one engine does not import the packages of the others.
 ENGINES: dict[str, str] = {
     "transformers": "artimuse.engines.transformers:TransformersEngine",
+    "vllm": "artimuse.engines.vllm:VllmEngine",
     "exact": "artimuse.engines.exact:ExactEngine",
     "fake": "artimuse.engines.fake:FakeEngine",
 }

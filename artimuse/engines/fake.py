@@ -41,6 +41,7 @@ class FakeEngine:
     """Implements `interfaces.Engine`."""
 
     capabilities: frozenset[Capability] = frozenset({"logits", "texts"})
+    max_candidates: int | None = None
     tokenizer: Tokenizer | None = None
 
     def __init__(self, config: EngineConfig) -> None:

@@ -17,6 +17,7 @@ import torch
 from torch.nn import functional
 
 from artimuse.configs import EngineConfig
+from artimuse.engines.answers import candidate_ids
 from artimuse.engines.decoder import Decoder, KeysValues
 from artimuse.engines.generation import Generator
 from artimuse.engines.memory import is_out_of_memory, probe_batch_size
@@ -122,7 +123,7 @@ class EncodedImages:
         return len(self.pixels_BHWC)
 
     def logits(self, question: str, candidates: Sequence[str]) -> FloatArray:
-        token_ids = self.engine.candidate_ids(candidates)
+        token_ids = candidate_ids(self.engine.tokenizer, candidates)
         return self._in_memory(lambda: self._logits(question, token_ids))
 
     def generate(self, questions: Sequence[str], *, rows: BoolArray, max_new_tokens: int) -> list[list[Text]]:

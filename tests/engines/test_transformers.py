@@ -12,6 +12,7 @@ import torch
 
 from artimuse.attributes import ATTRIBUTES
 from artimuse.configs import EngineConfig
+from artimuse.engines.answers import candidate_ids
 from artimuse.engines.exact import ExactEngine
 from artimuse.engines.transformers import TransformersEngine
 from artimuse.errors import BadCheckpoint, OutOfMemory
@@ -78,7 +79,7 @@ def test_pixels_equal_the_official_ones(expected, official_pixels):
 def test_logits_and_scores_equal_the_official_ones(official, expected, official_pixels):
     engine = make_engine(official)
     STRATEGY.check(engine.tokenizer)
-    assert engine.candidate_ids(STRATEGY.candidates) == expected["score_token_ids"]
+    assert candidate_ids(engine.tokenizer, STRATEGY.candidates) == expected["score_token_ids"]
     logits_BK = logits_of(engine, official_pixels)
     images = expected["images"].values()
     np.testing.assert_allclose(logits_BK, [image["logits101"] for image in images], rtol=0, atol=1e-3)
