@@ -183,11 +183,6 @@ class ArtiMuseModel(nn.Module, SupportsMultiModal):
         }
     )
 
-    config: InternVLConfig
-    vision_tower: Any
-    multi_modal_projector: Any
-    language_model: Any
-
     def __init__(self, *, vllm_config: VllmConfig, prefix: str = "") -> None:
         super().__init__()
         config = self.config = vllm_config.model_config.hf_config
