@@ -14,7 +14,7 @@ ENGINES: dict[str, str] = {
     "fake": "artimuse.engines.fake:FakeEngine",
 }
 
-_REFERENCES: dict[str, EngineName] = {"transformers": "exact"}
+_REFERENCES: dict[str, EngineName] = {"transformers": "exact", "vllm": "exact"}
 """The engine that another is compared with; those without one are references, or have no network."""
 
 

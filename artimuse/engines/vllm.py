@@ -45,7 +45,7 @@ class VllmEngine:
         self.reader = AnswerReader(blueprint.tokenizer)
         self.llm = vllm_network.open_llm(blueprint, config, device=self.device, dtype=self.dtype)
         self._prompts: dict[str, list[int]] = {}
-        self._is_whole = True
+        self._failure: str | None = None
 
     @property
     def precision(self) -> dict[str, str]:
@@ -62,13 +62,15 @@ class VllmEngine:
         return self._prompts[question]
 
     def answers(self, prompts: list[dict[str, Any]], sampling: Any) -> list[Any]:
-        """vLLM's first output for each prompt. Raises EngineFailed if an earlier call was not answered."""
-        if not self._is_whole:
-            raise EngineFailed("vLLM failed before, or was interrupted; start it anew")
-        # Questions left over from a call that ends early would be answered among those of the next.
-        self._is_whole = False
-        outputs = self.llm.generate(prompts, sampling, use_tqdm=False)
-        self._is_whole = True
+        """vLLM's first output for each prompt. Raises EngineFailed after a call that failed or was interrupted."""
+        if self._failure is not None:
+            # What that call left unanswered would be answered now, among other questions.
+            raise EngineFailed(f"vLLM must be started anew, it has failed with {self._failure}")
+        try:
+            outputs = self.llm.generate(prompts, sampling, use_tqdm=False)
+        except BaseException as error:
+            self._failure = f"{type(error).__name__}: {error}"
+            raise
         return [output.outputs[0] for output in outputs]
 
 

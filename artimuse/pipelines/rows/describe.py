@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artimuse.engines import open_engine
-from artimuse.errors import BadOutput, OutOfMemory
+from artimuse.errors import BadOutput, EngineFailed, OutOfMemory
 from artimuse.interfaces import BoolArray
 from artimuse.pipelines.rows.decode import pixels_of
 from artimuse.pipelines.rows.job import BEGAN_AT, DECODE_S, FETCH_S, SCORE_S, WORKER, ScoreJob, TextJob
@@ -34,7 +34,10 @@ class RowDescriber:
         self._shard: tuple[int, pa.Table] | None = None
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        """Score-table rows, with the columns that `RowWriter` turns into receipts behind them."""
+        """Score-table rows, with the columns that `RowWriter` turns into receipts behind them.
+
+        Raises EngineFailed if the engine says that it is to blame.
+        """
         start = time.perf_counter()
         table = self._rows_there(rows["row_number"].to_numpy())
         texts = TextColumns(len(rows))
@@ -70,6 +73,8 @@ class RowDescriber:
                         texts.ask(self.texts, images, np.ones(1, dtype=np.bool_), [int(index)])
                 except OutOfMemory:
                     texts.fail(int(index), "out_of_memory")
+                except EngineFailed:
+                    raise
                 except Exception as row_error:  # noqa: BLE001 - row boundary
                     logger.warning("an image could not be described error=%s", row_error)
                     texts.fail(int(index), "model_error")

@@ -38,8 +38,8 @@ class RowScorer:
     def __call__(self, rows: pa.Table) -> pa.Table:
         """Score-table rows, with the columns that `RowWriter` turns into receipts behind them.
 
-        Raises EngineFailed if the network fails on every image and on a plain grey one too: then it is to blame,
-        and no row should carry that.
+        Raises EngineFailed if the network fails on every image and on a plain grey one too, or if it says so itself:
+        then it is to blame, and no row should carry that.
         """
         start = time.perf_counter()
         readable_B = rows["error_code"].is_null().to_numpy()
@@ -70,6 +70,8 @@ class RowScorer:
                     self._ask(pixels_BHWC[i : i + 1], indices[i : i + 1], batch)
                 except OutOfMemory as row_error:
                     batch.fail(int(index), "out_of_memory", str(row_error))
+                except EngineFailed:
+                    raise
                 except Exception as row_error:  # noqa: BLE001 - row boundary
                     batch.fail(int(index), "model_error", f"{type(row_error).__name__}: {row_error}")
                     batch.broken.add(int(index))
