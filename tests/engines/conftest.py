@@ -3,7 +3,11 @@
 import warnings
 from importlib.util import find_spec
 
-if find_spec("vllm"):
+import pytest
+
+HAS_VLLM = find_spec("vllm") is not None
+
+if HAS_VLLM:
     from artimuse.engines.vllm import import_network
 
     with warnings.catch_warnings():
@@ -17,3 +21,9 @@ if find_spec("vllm"):
 
     if current_platform.is_cpu():
         qwen2.Attention = WideAttention
+
+
+@pytest.fixture(scope="session")
+def vllm_on_cpu() -> None:
+    if not HAS_VLLM or not current_platform.is_cpu():
+        pytest.skip("vLLM is not installed for the CPU: `make test-vllm`")

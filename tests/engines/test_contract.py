@@ -1,6 +1,5 @@
 """What every engine must do, by capability: an engine is tested by being listed in ENGINES."""
 
-from importlib.util import find_spec
 from typing import get_args
 
 import numpy as np
@@ -31,8 +30,8 @@ with_texts = pytest.mark.parametrize("engine", engines_with("texts"), indirect=T
 
 @pytest.fixture(scope="module")
 def engine(request) -> Engine:
-    if request.param == "vllm" and find_spec("vllm") is None:
-        pytest.skip("vLLM is not installed: `make test-vllm`")
+    if request.param == "vllm":
+        request.getfixturevalue("vllm_on_cpu")
     return open_engine(EngineConfig(name=request.param, model="nano", device="cpu", dtype="float32", batch_size=2))
 
 

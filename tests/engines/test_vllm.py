@@ -30,7 +30,7 @@ from vllm.v1.engine.llm_engine import LLMEngine
 
 from artimuse.engines.vllm_network import ArtiMuseModel
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.usefixtures("vllm_on_cpu")]
 
 STRATEGY = STRATEGIES["ordered_100"]
 QUESTIONS = [attribute_question(attribute) for attribute in ATTRIBUTES]
