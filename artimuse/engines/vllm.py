@@ -34,7 +34,7 @@ class VllmEngine:
     """vLLM 0.32 gives the logits of so many tokens of one's choice."""
 
     def __init__(self, config: EngineConfig) -> None:
-        """Raises EngineFailed if vLLM is not installed or not for this device, BadCheckpoint as the built-in engine."""
+        """Raises BadCheckpoint as the built-in engine does; EngineFailed if vLLM is missing or does not start."""
         self.device = resolve_device(config.device)
         self.dtype = resolve_dtype(config.dtype, self.device)
         vllm_network = import_network()
@@ -130,15 +130,14 @@ class KnownImages:
 
 
 def import_network() -> ModuleType:
-    """Sets vLLM's variables where the user has not, which it reads when it is imported or starts."""
+    """Imports `vllm_network`, with vLLM's variables set as it reads them. Raises EngineFailed without vLLM."""
+    # What `vllm_network` tells vLLM is known in this process only. Nor is there another one to outlive it.
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     is_debug = logger.isEnabledFor(logging.DEBUG)
     for name, value in {
-        # In this process: no other one to outlive it, and errors arrive as they are.
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_LOGGING_LEVEL": "INFO" if is_debug else "ERROR",
-        # Standard output is for reports.
-        "VLLM_LOGGING_STREAM": "ext://sys.stderr",
+        "VLLM_LOGGING_STREAM": "ext://sys.stderr",  # standard output is for reports
     }.items():
         os.environ.setdefault(name, value)
     try:

@@ -40,7 +40,7 @@ from vllm.transformers_utils.config_parser_base import ConfigParserBase
 
 from artimuse.configs import EngineConfig
 from artimuse.engines.pixels import normalize
-from artimuse.errors import EngineFailed
+from artimuse.errors import ArtiMuseError, EngineFailed
 from artimuse.images import IMAGE_SIZE_PX
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import Blueprint, read_blueprint
@@ -60,7 +60,7 @@ _running: "WeakSet[LLM]" = WeakSet()
 
 
 def open_llm(blueprint: Blueprint, config: EngineConfig, *, device: torch.device, dtype: torch.dtype) -> LLM:
-    """Starts vLLM in this process. Raises EngineFailed if it was built for another device, or runs here already."""
+    """Starts vLLM in this process. Raises EngineFailed if it cannot, or runs here already."""
     if current_platform.device_type != device.type:
         raise EngineFailed(
             f"the vLLM installed here runs on {current_platform.device_type or 'no device of this machine'},"
@@ -71,30 +71,38 @@ def open_llm(blueprint: Blueprint, config: EngineConfig, *, device: torch.device
     if _running:
         raise EngineFailed("vLLM runs once in a process, and does so already; let go of the other engine first")
     text = blueprint.config.get_text_config()
-    options: dict[str, Any] = {"gpu_memory_utilization": SHARE_OF_GPU * config.gpu_share}
-    if device.type == "cpu":
-        head_size = text.hidden_size // text.num_attention_heads
-        token_bytes = 2 * text.num_hidden_layers * text.num_key_value_heads * head_size * dtype.itemsize
-        # Compiling takes longer there than what it saves.
-        options = {"kv_cache_memory_bytes": CPU_TOKENS * token_bytes, "enforce_eager": True}
-    if config.batch_size:
-        options["max_num_seqs"] = config.batch_size
-    llm = LLM(
-        str(blueprint.checkpoint.directory),
-        config_format=FORMAT,
-        load_format=FORMAT,
-        skip_tokenizer_init=True,
-        dtype=str(dtype).removeprefix("torch."),
-        max_model_len=min(text.max_position_embeddings, MOST_TOKENS),
-        limit_mm_per_prompt={"image": 1},
-        enable_prefix_caching=True,
-        mm_processor_cache_gb=PIXEL_CACHE_GIB,
-        # Not the logarithms of probabilities: those would take the whole vocabulary's.
-        logprobs_mode="raw_logits",
-        **options,
-    )
+    try:
+        llm = LLM(
+            str(blueprint.checkpoint.directory),
+            config_format=FORMAT,
+            load_format=FORMAT,
+            skip_tokenizer_init=True,
+            dtype=str(dtype).removeprefix("torch."),
+            max_model_len=min(text.max_position_embeddings, MOST_TOKENS),
+            max_num_seqs=config.batch_size,
+            limit_mm_per_prompt={"image": 1},
+            enable_prefix_caching=True,
+            mm_processor_cache_gb=PIXEL_CACHE_GIB,
+            # Not the logarithms of probabilities: those would take the whole vocabulary's.
+            logprobs_mode="raw_logits",
+            **_memory(text, config, device, dtype),
+        )
+    except ArtiMuseError:
+        raise
+    # Too little memory, a missing kernel: vLLM raises exceptions of many kinds.
+    except Exception as error:
+        raise EngineFailed(f"vLLM does not start: {' '.join(str(error).split())}") from error
     _running.add(llm)
     return llm
+
+
+def _memory(text: Any, config: EngineConfig, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    if device.type != "cpu":
+        return {"gpu_memory_utilization": SHARE_OF_GPU * config.gpu_share}
+    head_size = text.hidden_size // text.num_attention_heads
+    token_bytes = 2 * text.num_hidden_layers * text.num_key_value_heads * head_size * dtype.itemsize
+    # Eager: compiling takes longer there than what it saves.
+    return {"kv_cache_memory_bytes": CPU_TOKENS * token_bytes, "enforce_eager": True}
 
 
 @register_config_parser(FORMAT)

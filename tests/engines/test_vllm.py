@@ -28,7 +28,7 @@ pytest.importorskip("vllm", reason="vLLM is not installed: `make test-vllm`")
 from vllm import LLM
 from vllm.v1.engine.llm_engine import LLMEngine
 
-from artimuse.engines.vllm_network import ArtiMuseModel
+from artimuse.engines import vllm_network
 
 pytestmark = [pytest.mark.vllm, pytest.mark.usefixtures("vllm_on_cpu")]
 
@@ -160,13 +160,13 @@ def test_texts_are_the_same_before_and_after_scoring_and_for_some_of_the_images(
 
 def test_an_image_is_encoded_once_for_all_questions_and_when_it_comes_again(running, noise, monkeypatch):
     encoded = []
-    embed = ArtiMuseModel.embed_multimodal
+    embed = vllm_network.ArtiMuseModel.embed_multimodal
 
-    def counted(self: ArtiMuseModel, **fields: Any) -> Any:
+    def counted(self: vllm_network.ArtiMuseModel, **fields: Any) -> Any:
         encoded.append(len(fields["pixels"]))
         return embed(self, **fields)
 
-    monkeypatch.setattr(ArtiMuseModel, "embed_multimodal", counted)
+    monkeypatch.setattr(vllm_network.ArtiMuseModel, "embed_multimodal", counted)
     engine = running("nano", batch_size=64)  # one that has seen no image
     encoded.clear()
     logits, texts = logits_of(engine, noise), texts_of(engine, noise)
@@ -219,6 +219,15 @@ def test_what_the_built_in_engine_refuses_is_refused_alike(running, tmp_path):
     (tmp_path / "model" / "model.safetensors").unlink()
     with pytest.raises(BadCheckpoint, match="no weights"):
         open_engine(configured(tmp_path / "model"))
+
+
+def test_why_vllm_does_not_start_is_one_line(running, monkeypatch, noise):
+    running.stop()
+    monkeypatch.setattr(vllm_network, "CPU_TOKENS", 128)
+    with pytest.raises(EngineFailed, match=r"^vLLM does not start: No available memory for the cache blocks"):
+        open_engine(configured("nano"))
+    monkeypatch.undo()
+    assert logits_of(running("nano"), noise).shape == (5, 101)
 
 
 def test_nothing_listens_beyond_loopback(running):
