@@ -21,6 +21,7 @@ LOG_WIDTH = 120
 VERBS: dict[str, tuple[str, str]] = {
     "score": ("artimuse.configs:ScoreConfig", "artimuse.pipelines.score:run"),
     "verify": ("artimuse.configs:VerifyConfig", "artimuse.sinks.verify:run"),
+    "bench": ("artimuse.configs:BenchConfig", "artimuse.bench.run:run"),
     "demo": ("artimuse.configs:DemoConfig", "artimuse.demo:run"),
 }
 

@@ -1,78 +1,17 @@
-"""Every run's configuration: frozen dataclasses, checked when made, with the docstrings that become `--help`."""
+"""Every command's configuration: frozen dataclasses, checked when made, with the docstrings that become `--help`."""
 
 import re
 from dataclasses import dataclass
-from ipaddress import ip_network
 from typing import Annotated, Literal
 
 import tyro
-from PIL import Image
 
 from artimuse.attributes import attributes_named
+from artimuse.decode_limits import DEFAULT_FORMATS, DEFAULT_MAX_BYTES, DEFAULT_MAX_PIXELS, DecodeLimits, HttpAccess
+from artimuse.engine_config import DEFAULT_MODEL, Device, DType, EngineConfig, EngineName
 from artimuse.errors import ErrorCode
 
-DEFAULT_MODEL = "Thunderbolt215215/ArtiMuse"
-DEFAULT_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
-DEFAULT_MAX_BYTES = 256 * 2**20
-DEFAULT_MAX_PIXELS = 200_000_000
-
-EngineName = Literal["transformers", "vllm", "exact", "fake"]
 StrategyName = Literal["ordered_100", "unordered_100", "existing_50", "existing_25", "levels_5", "score_as_text"]
-Device = Literal["auto", "cpu", "cuda"]
-DType = Literal["auto", "float32", "bfloat16", "float16"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EngineConfig:
-    """What an engine needs to start; the part of a run's configuration that actors and notebooks share."""
-
-    name: EngineName = "transformers"
-    model: str = DEFAULT_MODEL
-    device: Device = "auto"
-    dtype: DType = "auto"
-    batch_size: int | None = None
-    """Images per forward pass; None lets the engine choose."""
-    gpu_share: float = 1.0
-    """How much of its GPU an engine may fill, for engines that take all memory when they start."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HttpAccess:
-    """Which web servers images are fetched from."""
-
-    networks: tuple[str, ...] = ()
-    """Beyond public addresses, as CIDR such as 10.1.0.0/16: loopback, private and link-local ones are refused."""
-
-    def __post_init__(self) -> None:
-        for network in self.networks:
-            try:
-                ip_network(network)
-            except ValueError as error:
-                raise ValueError(
-                    f"--http-networks {network}: expected a network such as 10.1.0.0/16 ({error})"
-                ) from error
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DecodeLimits:
-    """What is fetched and decoded at all. Everything else becomes a failed row before a pixel is touched."""
-
-    formats: tuple[str, ...] = DEFAULT_FORMATS
-    """Names as Pillow spells them; its JPEG reader takes MPO as well."""
-    max_bytes: int = DEFAULT_MAX_BYTES
-    max_pixels: int = DEFAULT_MAX_PIXELS
-    """Width times height. The default takes the largest pictures phones make (200 megapixels)."""
-    http: HttpAccess | None = None
-    """None: http(s) URIs are refused."""
-
-    def __post_init__(self) -> None:
-        Image.init()
-        unknown = [name for name in self.formats if name not in Image.OPEN]
-        if unknown or not self.formats:
-            known = ", ".join(sorted(Image.OPEN))
-            raise ValueError(f"formats: {', '.join(unknown) or 'none'} given; Pillow here reads {known}")
-        if self.max_bytes < 1 or self.max_pixels < 1:
-            raise ValueError("max_bytes and max_pixels must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -225,6 +164,51 @@ class DemoConfig:
     """Print the report as JSON on stdout."""
     debug: tyro.conf.FlagCreatePairsOff[bool] = False
     """Show tracebacks, and the logs of Ray and its workers."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BenchConfig:
+    """Measure an engine against the limits of this machine, beside a loop like the official code's.
+
+    Both do the same work in turns: score all images, then score them and write eight texts about each.
+    """
+
+    model: str = "random:internvl3-1b"
+    """A network with random weights and the real geometry, which needs no download: random:internvl3-8b,
+    random:internvl3-1b, or random:internvl3-cpu (a piece of one, for CPUs). Or a checkpoint: `nano`, a directory, a URL
+    or a Hugging Face id."""
+    engine: Literal["transformers", "exact"] = "transformers"
+    """Who runs the network; the loop runs the same one."""
+    device: Device = "auto"
+    """Where the network runs; auto: cuda if there is one."""
+    dtype: DType = "auto"
+    """Precision of the network; auto: bfloat16 on cuda, float32 on the CPU."""
+    batch_size: int | None = None
+    """Images per forward pass. Default: chosen by the engine."""
+    images: int | None = None
+    """Images in a round. Default: 64 on a GPU, 8 on a CPU."""
+    official_images: int = 1
+    """Images that the loop writes texts about in a round: on a GPU, each of them takes it about half a minute."""
+    new_tokens: int = 130
+    """Tokens of each text; none of them ends earlier."""
+    rounds: int = 3
+    """The table has the median of so many, and their range."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print the report as JSON on stdout."""
+    debug: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Show tracebacks."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "images", "official_images", "new_tokens", "rounds"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"--{name.replace('_', '-')} {value}: expected at least 1")
+
+    @property
+    def engine_config(self) -> EngineConfig:
+        return EngineConfig(
+            name=self.engine, model=self.model, device=self.device, dtype=self.dtype, batch_size=self.batch_size
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,9 +9,11 @@ import numpy as np
 from PIL import Image
 
 from artimuse.attributes import attributes_named
-from artimuse.configs import DEFAULT_MODEL, DecodeLimits, Device, DType, EngineConfig, StrategyName
+from artimuse.configs import StrategyName
+from artimuse.decode_limits import DecodeLimits
+from artimuse.engine_config import DEFAULT_MODEL, Device, DType, EngineConfig
 from artimuse.engines import open_engine
-from artimuse.errors import RowError, UnreadableImage
+from artimuse.errors import EngineFailed, RowError, UnreadableImage
 from artimuse.images import decode, resize
 from artimuse.interfaces import Engine, FloatArray, PixelArray, ScoreDistribution, ScoreStrategy, Text
 from artimuse.prompts import attribute_question
@@ -42,12 +44,12 @@ class Scorer:
     """Scores decoded pixels (`score_pixels`, what actors call) or anything that is an image (`score`)."""
 
     def __init__(self, engine: Engine, strategy: ScoreStrategy) -> None:
-        """Raises ValueError if the engine cannot ask as the strategy does, BadCheckpoint if it lacks its tokens."""
+        """Raises EngineFailed if the engine cannot ask as the strategy does, BadCheckpoint if it lacks its tokens."""
         if strategy.needs not in engine.capabilities:
-            raise ValueError(f"{type(engine).__name__} gives no {strategy.needs}; strategy {strategy.name} needs them")
+            raise EngineFailed(f"{type(engine).__name__} gives no {strategy.needs}; strategy {strategy.name} needs them")
         num_candidates, limit = len(strategy.candidates), engine.max_candidates
         if limit is not None and num_candidates > limit:
-            raise ValueError(
+            raise EngineFailed(
                 f"strategy {strategy.name} has {num_candidates} candidates, {type(engine).__name__} takes at most"
                 f" {limit}; use another engine"
             )

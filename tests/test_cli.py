@@ -21,6 +21,7 @@ def run_python(code: str) -> str:
         "from artimuse.cli import main; main(['--help'])",
         "from artimuse.cli import main; main(['score', '--help'])",
         "from artimuse.cli import main; main(['demo', '--help'])",
+        "from artimuse.cli import main; main(['bench', '--help'])",
     ],
 )
 def test_help_and_import_load_nothing_heavy(statement):

@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).parents[1] / "artimuse"
 # Highest first. A module may import modules of its own layer's package and of the layers below.
 LAYERS = (
     ("cli", "demo"),
-    ("pipelines",),
+    ("pipelines", "bench"),
     ("parity",),
     ("scorer",),
     ("engines", "datasets", "sinks"),
@@ -18,7 +18,7 @@ LAYERS = (
     ("scoring", "images", "image_metadata"),
     ("image_texts",),
     ("configs", "schema"),
-    ("prompts",),
+    ("prompts", "engine_config", "decode_limits"),
     ("attributes", "interfaces", "errors", "environment", "progress"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from artimuse.configs import EngineConfig
+from artimuse.engine_config import EngineConfig
 from artimuse.engines.answers import candidate_ids
 from artimuse.engines.decoder import Decoder, KeysValues
 from artimuse.engines.generation import Generator

@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from artimuse.attributes import ATTRIBUTES
-from artimuse.configs import EngineConfig
+from artimuse.decode_limits import DecodeLimits
+from artimuse.engine_config import EngineConfig
 from artimuse.engines.answers import candidate_ids
 from artimuse.engines.exact import ExactEngine
 from artimuse.engines.transformers import TransformersEngine
 from artimuse.errors import BadCheckpoint, OutOfMemory
-from artimuse.images import DecodedImage, DecodeLimits, decode
+from artimuse.images import DecodedImage, decode
 from artimuse.interfaces import PixelArray
 from artimuse.model.find import find_checkpoint
 from artimuse.prompts import attribute_question

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from artimuse.configs import EngineConfig
+from artimuse.engine_config import EngineConfig
 from artimuse.engines import open_engine
 from artimuse.errors import EngineFailed
 

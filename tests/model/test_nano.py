@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from checkpoints import NANO
 
-from artimuse.configs import EngineConfig
+from artimuse.engine_config import EngineConfig
 from artimuse.engines.transformers import TransformersEngine
 from artimuse.model.digest import weights_digest
 from artimuse.scoring import STRATEGIES

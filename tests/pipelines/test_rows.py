@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from artimuse.configs import DecodeLimits, EngineConfig
+from artimuse.decode_limits import DecodeLimits
+from artimuse.engine_config import EngineConfig
 from artimuse.engines.fake import FakeEngine, FakeImages
 from artimuse.errors import ClusterProblem, EngineFailed
 from artimuse.images import decode

@@ -10,9 +10,10 @@ import pytest
 
 from artimuse.attributes import ATTRIBUTES
 from artimuse.cli import main
-from artimuse.configs import EngineConfig
+from artimuse.decode_limits import DecodeLimits
+from artimuse.engine_config import EngineConfig
 from artimuse.engines import open_engine
-from artimuse.images import DecodedImage, DecodeLimits, decode
+from artimuse.images import DecodedImage, decode
 from artimuse.prompts import attribute_question
 from tests.pictures import encoded, good_folder, picture
 

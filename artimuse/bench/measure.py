@@ -1,0 +1,128 @@
+"""Measures an engine beside the official-style loop: the same network, the same work, in turns."""
+
+import logging
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from artimuse.bench.ceilings import measure_ceilings
+from artimuse.bench.contest import QUESTIONS, STRATEGY, Contestant, Work
+from artimuse.bench.flop import Arithmetic, Lengths, official_score, official_texts, shared_score, shared_texts
+from artimuse.bench.machine import describe
+from artimuse.bench.networks import RANDOM, random_network
+from artimuse.bench.official import OfficialLoop
+from artimuse.bench.report import BenchReport, Comparison, Spread
+from artimuse.engine_config import EngineConfig
+from artimuse.engines import engine_class
+from artimuse.engines.answers import STOP_TOKEN
+from artimuse.engines.network import resolve_device, resolve_dtype
+from artimuse.images import IMAGE_SIZE_PX
+from artimuse.interfaces import Engine, Tokenizer
+from artimuse.model.find import find_checkpoint
+from artimuse.model.load import Network, load_network
+from artimuse.model.template import END_OF_IMAGE
+
+logger = logging.getLogger(__name__)
+
+# The texts of 32 images fill a GPU; with twice as many, some images wait for others to finish, as in a long run.
+NUM_IMAGES = {"cuda": 64, "cpu": 8}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workload:
+    """How much is measured."""
+
+    num_images: int | None = None
+    """None: as many as keep the device busy."""
+    new_tokens: int = 130
+    """Of each text, exactly."""
+    num_rounds: int = 3
+    official_images: int = 1
+    """That the official-style loop describes in a round. It has one image at a time, so more would not be faster."""
+
+
+def measure(config: EngineConfig, workload: Workload) -> BenchReport:
+    """Raises BadCheckpoint for a model that is not there, ValueError for a device that is not."""
+    device = resolve_device(config.device)
+    dtype = resolve_dtype(config.dtype, device)
+    network = _make_network(config.model, dtype, device)
+    _forget_stopping(network)
+    ceilings = measure_ceilings(device, dtype)
+    logger.info("limits %s", ceilings)
+    arithmetic = Arithmetic(network.model.config)
+    lengths = _lengths(network, workload.new_tokens)
+    score, texts = works = (Work(), Work(workload.new_tokens))
+    num_images = workload.num_images or NUM_IMAGES[device.type]
+    shape = (num_images, IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3)
+    pixels_BHWC = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+    flop = official_score(arithmetic, lengths)
+    loop = Contestant(
+        "official loop",
+        cast(Engine, OfficialLoop(config, network)),
+        device,
+        {score: pixels_BHWC, texts: pixels_BHWC[: workload.official_images]},
+        {score: flop, texts: flop + official_texts(arithmetic, lengths)},
+    )
+    # Before there is an engine, whose memory would count as the loop's.
+    for work in works:
+        loop.warm_up(work, 1)
+
+    make_engine: Any = engine_class(config.name)
+    flop = shared_score(arithmetic, lengths)
+    engine = Contestant(
+        config.name,
+        make_engine(config, network),
+        device,
+        {score: pixels_BHWC, texts: pixels_BHWC},
+        {score: flop, texts: flop + shared_texts(arithmetic, lengths)},
+    )
+    for work in works:
+        engine.warm_up(work, num_images)
+
+    for i in range(workload.num_rounds):
+        for work in works:
+            for contestant in (loop, engine):
+                rate = contestant.run(work)
+                logger.info("round=%d work=%r who=%r images_per_s=%.3g", i + 1, work.name, contestant.name, rate)
+    return BenchReport(
+        model=network.checkpoint.name,
+        engine=config.name,
+        batch_size=getattr(engine.engine, "batch_size", None),
+        device=device.type,
+        dtype=str(dtype).removeprefix("torch."),
+        machine=describe(device),
+        lengths=lengths,
+        ceilings=ceilings,
+        one_text_tokens_per_s=ceilings.memory_bytes_per_s / (arithmetic.weights_per_token * dtype.itemsize),
+        comparisons=tuple(
+            Comparison(
+                work=work.name,
+                engine=engine.result(work, ceilings),
+                official=loop.result(work, ceilings),
+                ratio=Spread.of([fast / slow for fast, slow in zip(engine.rates[work], loop.rates[work])]),
+            )
+            for work in works
+        ),
+    )
+
+
+def _make_network(model: str, dtype: torch.dtype, device: torch.device) -> Network:
+    if model.startswith(RANDOM):
+        return random_network(model, dtype=dtype, device=device)
+    return load_network(find_checkpoint(model), dtype=dtype, device=device)
+
+
+def _forget_stopping(network: Network) -> None:
+    """Makes every text end at its limit: the stop token's logit becomes 0, and the greatest of a vocabulary is not."""
+    [stop_id] = network.tokenizer.encode(STOP_TOKEN, add_special_tokens=False)
+    network.model.lm_head.weight[stop_id] = 0
+
+
+def _lengths(network: Network, new_tokens: int) -> Lengths:
+    tokenizer = cast(Tokenizer, network.tokenizer)
+    prompt, *others = (network.template.token_ids(tokenizer, q) for q in (STRATEGY.question, *QUESTIONS))
+    [end_id] = tokenizer.encode(END_OF_IMAGE, add_special_tokens=False)
+    return Lengths(prefix=prompt.index(end_id) + 1, score=len(prompt), texts=tuple(map(len, others)), answer=new_tokens)

@@ -1,0 +1,24 @@
+"""What an engine needs to start: data that actors, notebooks and machines without the command line share."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+DEFAULT_MODEL = "Thunderbolt215215/ArtiMuse"
+
+EngineName = Literal["transformers", "vllm", "exact", "fake"]
+Device = Literal["auto", "cpu", "cuda"]
+DType = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineConfig:
+    """What an engine needs to start; the part of a run's configuration that actors and notebooks share."""
+
+    name: EngineName = "transformers"
+    model: str = DEFAULT_MODEL
+    device: Device = "auto"
+    dtype: DType = "auto"
+    batch_size: int | None = None
+    """Images per forward pass; None lets the engine choose."""
+    gpu_share: float = 1.0
+    """How much of its GPU an engine may fill, for engines that take all memory when they start."""
