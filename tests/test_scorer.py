@@ -11,7 +11,7 @@ import artimuse
 from artimuse.attributes import ATTRIBUTES
 from artimuse.engine_config import EngineConfig
 from artimuse.engines.fake import FakeEngine
-from artimuse.errors import BadCheckpoint, UnreadableImage
+from artimuse.errors import BadCheckpoint, EngineFailed, UnreadableImage
 from artimuse.scorer import Scorer
 from artimuse.scoring import STRATEGIES
 from tests.pictures import encoded, picture, png_that_declares
@@ -119,7 +119,7 @@ class TextsOnly(FakeEngine):
 
 
 def test_an_engine_without_logits_is_refused():
-    with pytest.raises(ValueError, match="TextsOnly gives no logits; strategy ordered_100 needs them"):
+    with pytest.raises(EngineFailed, match="TextsOnly gives no logits; strategy ordered_100 needs them"):
         Scorer(TextsOnly(EngineConfig(name="fake")), STRATEGIES["ordered_100"])
 
 
@@ -129,7 +129,7 @@ class FewCandidates(FakeEngine):
 
 def test_a_strategy_with_more_candidates_than_the_engine_takes_is_refused():
     engine = FewCandidates(EngineConfig(name="fake"))
-    with pytest.raises(ValueError, match="ordered_100 has 101 candidates, FewCandidates takes at most 100"):
+    with pytest.raises(EngineFailed, match="ordered_100 has 101 candidates, FewCandidates takes at most 100"):
         Scorer(engine, STRATEGIES["ordered_100"])
     Scorer(engine, STRATEGIES["existing_50"])
 
