@@ -46,7 +46,9 @@ class Scorer:
     def __init__(self, engine: Engine, strategy: ScoreStrategy) -> None:
         """Raises EngineFailed if the engine cannot ask as the strategy does, BadCheckpoint if it lacks its tokens."""
         if strategy.needs not in engine.capabilities:
-            raise EngineFailed(f"{type(engine).__name__} gives no {strategy.needs}; strategy {strategy.name} needs them")
+            raise EngineFailed(
+                f"{type(engine).__name__} gives no {strategy.needs}; strategy {strategy.name} needs them"
+            )
         num_candidates, limit = len(strategy.candidates), engine.max_candidates
         if limit is not None and num_candidates > limit:
             raise EngineFailed(

@@ -1,15 +1,18 @@
 """`artimuse score`: images to the score table, as a run that can be stopped and started again."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
 from artimuse.configs import ScoreConfig
 from artimuse.errors import BadOutput, Interrupted, RowError
+from artimuse.parity import ParityCertificate
 from artimuse.pipelines import cluster
 from artimuse.pipelines.node_check import check_nodes
 from artimuse.pipelines.parity_check import check_parity, refuse_difference
@@ -75,48 +78,99 @@ def _run(config: ScoreConfig, output: Folder, progress: RunProgress, stop: StopR
         ledger = open_ledger(output, record)
         backlog = Backlog(ledger, retry_failed=config.retry_failed, limit=config.limit)
         texts_later = _texts_later(config, ledger, condition, num_scored=backlog.num_rows)
-        if backlog.num_rows or texts_later:
-            job = _job(resolved, output, plan["rows_per_shard"], texts)
-            check_nodes(job, weights=model.digest)
-            write_run(output, record)
-    certificate = None
-    if (backlog.num_rows or texts_later) and config.parity_check:
-        with progress.phase("comparing with the reference"):
-            certificate = check_parity(job, workers, num_rows=plan["num_rows"], tolerance=config.parity_tolerance)
-            if certificate:
-                record["parity"] = certificate.as_dict()
-                write_run(output, record)
-                refuse_difference(certificate)
+        num_before = ledger.num_done()
     tally = Tally()
     images_per_s = 0.0
-    num_before = ledger.num_done()
-    if backlog.num_rows:
-        if num_before:
-            logger.info("%s", _what_is_there(num_before, backlog.num_retries, plan["num_rows"]))
-        with progress.phase("scoring"):
+    certificate: ParityCertificate | None = None
+    if backlog.num_rows or texts_later:
+        job = _job(resolved, output, plan["rows_per_shard"], texts)
+        with progress.phase("starting"):
+            check_nodes(job, weights=model.digest)
+            write_run(output, record)
+        certificate = _compare(config, job, workers, record, progress)
+        work = partial(
+            work_off,
+            workers=workers,
+            progress=progress,
+            stop=stop,
+            lock=lock,
+            tally=tally,
+            most_rows=config.rows_per_part,
+        )
+        if backlog.num_rows:
             num_kept = num_before - backlog.num_retries
-            progress.expect(total=num_kept + backlog.num_rows, done=num_kept)
-            work_off(backlog, job, workers, progress, stop, lock, tally, rows_per_part=config.rows_per_part)
-            images_per_s, working_s = progress.rate, progress.working_s
-        progress.split_phase("scoring", "loading the model", last_s=working_s)
-    if texts_later and not stop.is_set:
-        # Scoring has changed the parts.
-        texts_later = _texts_later(config, open_ledger(output, record), condition, num_scored=backlog.num_rows)
-    if texts_later and not stop.is_set:
-        logger.info("%s images get their texts", f"{texts_later.num_rows:,}")
-        with progress.phase("describing"):
-            progress.expect(total=texts_later.num_rows, done=0)
-            describe = replace(job, rows_exist=True)
-            work_off(texts_later, describe, workers, progress, stop, lock, tally, rows_per_part=config.rows_per_part)
-            images_per_s = images_per_s or progress.rate
+            if num_before:
+                logger.info("%s", _what_is_there(num_before, backlog.num_retries, plan["num_rows"]))
+            with progress.phase("scoring"):
+                progress.expect(total=num_kept + backlog.num_rows, done=num_kept)
+                work(backlog, job)
+                images_per_s, working_s = progress.rate, progress.working_s
+            progress.split_phase("scoring", "loading the model", last_s=working_s)
+        if texts_later and not stop.is_set:
+            if backlog.num_rows:  # which has changed the parts
+                ledger = open_ledger(output, record)
+                texts_later = _texts_later(config, ledger, condition, num_scored=backlog.num_rows)
+            images_per_s = _describe(texts_later, replace(job, rows_exist=True), work, progress) or images_per_s
     if stop.is_set:
         # Without looking at the table: that takes minutes for a large one.
         write_run(output, {**record, "status": "interrupted", "finished_at": now()})
         raise Interrupted(_how_far(num_before + tally.num_new, plan["num_rows"], tally, backlog))
     with progress.phase("checking"):
         facts = _checked_facts(output)
+    report = _report(config, output, model, plan, facts, tally, progress, certificate, images_per_s)
     num_left = plan["num_rows"] - facts.num_rows
-    report = ScoreReport(
+    status = "limited" if num_left else "finished"
+    # A run that was killed after its last part has left the table whole and its record open.
+    if tally.num_rows or read_status(output) != status:
+        write_run(output, {**record, "status": status, "finished_at": now(), "report": report.as_dict()})
+    if num_left and config.limit is None:
+        raise BadOutput(f"{output.url()}: {num_left} images have no row although the run has ended; run it again")
+    return report
+
+
+def _compare(
+    config: ScoreConfig, job: ScoreJob, workers: cluster.Workers, record: dict[str, Any], progress: RunProgress
+) -> ParityCertificate | None:
+    """The engine with its reference; puts the certificate into the record of the run.
+
+    Raises ParityFailed if they are too far apart.
+    """
+    if not config.parity_check:
+        return None
+    with progress.phase("comparing with the reference"):
+        certificate = check_parity(job, workers, num_rows=record["plan"]["num_rows"], tolerance=config.parity_tolerance)
+    if certificate:
+        record["parity"] = certificate.as_dict()
+        write_run(job.output, record)
+        refuse_difference(certificate)
+    return certificate
+
+
+def _describe(
+    backlog: TextBacklog | None, job: ScoreJob, work: Callable[[TextBacklog, ScoreJob], None], progress: RunProgress
+) -> float:
+    """Images/s."""
+    if backlog is None:
+        return 0.0
+    logger.info("%s images get their texts", f"{backlog.num_rows:,}")
+    with progress.phase("describing"):
+        progress.expect(total=backlog.num_rows, done=0)
+        work(backlog, job)
+        return progress.rate
+
+
+def _report(
+    config: ScoreConfig,
+    output: Folder,
+    model: ModelFacts,
+    plan: Mapping[str, Any],
+    facts: TableFacts,
+    tally: Tally,
+    progress: RunProgress,
+    certificate: ParityCertificate | None,
+    images_per_s: float,
+) -> ScoreReport:
+    return ScoreReport(
         output=output.url(),
         model=model.name,
         note=model.note,
@@ -140,13 +194,6 @@ def _run(config: ScoreConfig, output: Folder, progress: RunProgress, stop: StopR
         skipped=plan["skipped"],
         max_failed=config.max_failed,
     )
-    status = "limited" if num_left else "finished"
-    # A run that was killed after its last part has left the table whole and its record open.
-    if tally.num_rows or read_status(output) != status:
-        write_run(output, {**record, "status": status, "finished_at": now(), "report": report.as_dict()})
-    if num_left and config.limit is None:
-        raise BadOutput(f"{output.url()}: {num_left} images have no row although the run has ended; run it again")
-    return report
 
 
 def _condition(config: ScoreConfig, output: Folder, texts: TextJob | None) -> Condition | None:

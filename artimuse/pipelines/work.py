@@ -205,20 +205,20 @@ def _finish_shard(output: Folder, shard: int, is_complete: bool) -> None:
 def work_off(
     backlog: Backlog | TextBacklog,
     job: ScoreJob,
+    *,
     workers: Workers,
     progress: RunProgress,
     stop: StopRequest,
     lock: Lock,
     tally: Tally,
-    *,
-    rows_per_part: int,
+    most_rows: int,
 ) -> None:
     """Does the job on the backlog; after a stop request only on what is in flight, as long as its grace lasts.
 
-    Raises OutputLocked if another run has taken OUTPUT away.
+    `most_rows` are written at a time. Raises OutputLocked if another run has taken OUTPUT away.
     """
     finishing = Finishing(job.output, stop)
-    rows_per_part = _rows_per_part(rows_per_part, backlog.num_rows, workers)
+    rows_per_part = _rows_per_part(most_rows, backlog.num_rows, workers)
     units = backlog.units(rows_per_part, finishing)
     units_per_graph = max(UNITS_PER_GRAPH, UNITS_PER_WORKER_AND_GRAPH * workers.max_size)
     with stop.draining():
@@ -234,10 +234,10 @@ def work_off(
         finishing.wait()
 
 
-def _rows_per_part(wanted: int, num_rows: int, workers: Workers) -> int:
+def _rows_per_part(most_rows: int, num_rows: int, workers: Workers) -> int:
     """Full parts for large runs; for small ones, enough parts that every worker gets some."""
     even = max(num_rows // (4 * workers.max_size), MIN_ROWS_PER_PART)
-    return min(even, wanted)
+    return min(even, most_rows)
 
 
 def _until_stopped(graph: Iterator[dict[str, Any]], gate: GateHandle, stop: StopRequest) -> Iterator[dict[str, Any]]:
