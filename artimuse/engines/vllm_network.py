@@ -1,8 +1,8 @@
 """The network as vLLM runs it: vLLM's modules around our reading of checkpoints, prompts and pixels.
 
 It enters through the places that vLLM has for it: a configuration format, a load format, an architecture with its
-processor. So vLLM reads no file of a checkpoint itself, and needs neither its tokenizer nor an image processor.
-Written for vLLM 0.32.
+processor. So configuration and weights reach vLLM from our loader only, and it needs neither a tokenizer nor an image
+processor. Written for vLLM 0.32.
 """
 
 # B images, H and W pixels, C = 3 channels, V vision hidden size, N image tokens, D hidden size, S tokens
