@@ -31,7 +31,8 @@ class RowDescriber:
         self.job = job
         self.worker = worker
         self.engine = open_engine(job.engine)
-        self._shard: tuple[int, pa.Table] | None = None
+        self._tables: dict[int, pa.Table] = {}
+        """The rows of the shards of the last batch."""
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         """Score-table rows, with the columns that `RowWriter` turns into receipts behind them.
@@ -81,18 +82,24 @@ class RowDescriber:
 
     def _rows_there(self, numbers: RowNumbers) -> pa.Table:
         """The score-table rows of these numbers, in their order."""
-        shard = int(numbers[0]) // self.job.rows_per_shard
-        wanted = pa.array(numbers)
-        if self._shard is None or self._shard[0] != shard:
-            self._shard = shard, self._read_shard(shard)
-        places = pc.index_in(wanted, self._shard[1]["row_number"])
+        shards = set((numbers // self.job.rows_per_shard).tolist())
+        # Batches follow the plan: what is behind is not needed again.
+        self._tables = {shard: table for shard, table in self._tables.items() if shard in shards}
+        rows, places = self._find(shards, numbers)
         if places.null_count:
-            # The shard was tidied meanwhile, or this is another run of the same worker.
-            self._shard = shard, self._read_shard(shard)
-            places = pc.index_in(wanted, self._shard[1]["row_number"])
+            # A shard was tidied meanwhile.
+            self._tables = {}
+            rows, places = self._find(shards, numbers)
         if places.null_count:
-            raise BadOutput(f"{self.job.output.url(PARTS)}: rows of shard {shard} that were there are gone")
-        return self._shard[1].take(places)
+            raise BadOutput(f"{self.job.output.url(PARTS)}: rows that were there are gone")
+        return rows.take(places)
+
+    def _find(self, shards: set[int], numbers: RowNumbers) -> tuple[pa.Table, pa.Array]:
+        """All rows of the shards, and where in them those of the numbers are; null if they are not there."""
+        for shard in shards - self._tables.keys():
+            self._tables[shard] = self._read_shard(shard)
+        rows = pa.concat_tables([self._tables[shard] for shard in sorted(shards)])
+        return rows, pc.index_in(pa.array(numbers), rows["row_number"].combine_chunks())
 
     def _read_shard(self, shard: int) -> pa.Table:
         parts = [read_part(self.job.output, PARTS, name) for name in shard_parts(self.job.output, PARTS, shard)]
