@@ -45,7 +45,8 @@ class LoopedImages:
         logits_BK = np.empty((len(self.pixels_BHWC), len(token_ids)), np.float32)
         for i in range(len(self.pixels_BHWC)):
             output = self.loop.network.model(inputs_embeds=self._prompt(i, question), output_hidden_states=True)
-            logits_BK[i] = output.logits[0, -1, token_ids].float().cpu().numpy()
+            # All of them in float32: so transformers 4.37 returns logits.
+            logits_BK[i] = output.logits.float()[0, -1, token_ids].cpu().numpy()
         return logits_BK
 
     @torch.inference_mode()
