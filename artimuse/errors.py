@@ -40,6 +40,14 @@ class EngineFailed(ArtiMuseError):
     """The network cannot score any image: no memory left on the device, damaged weights, a broken installation."""
 
 
+class OutOfMemory(ArtiMuseError):
+    """The device has too little memory for these images, also half as many at a time. They become failed rows."""
+
+
+class ParityFailed(ArtiMuseError):
+    """An engine's scores differ from those of the plain reference by more than is allowed."""
+
+
 class Interrupted(ArtiMuseError):
     """The run was stopped from outside; what is finished is on disk and the same command resumes it."""
 

@@ -45,6 +45,8 @@ class Text:
 class Images(Protocol):
     """Images that an engine has encoded, open for questions."""
 
+    def __len__(self) -> int: ...
+
     def logits(self, question: str, candidates: Sequence[str]) -> FloatArray:
         """Logits of the candidate tokens as the first answer token: float32 (B, K), up to a constant per row."""
         ...
@@ -59,6 +61,8 @@ class Engine(Protocol):
 
     capabilities: frozenset[Capability]
     """What `Images` of this engine can answer: `logits`, `texts` or both."""
+    max_candidates: int | None
+    """The most candidates that `Images.logits` takes; None: any number."""
     tokenizer: Tokenizer | None
     """None if the engine takes any string as a candidate (the fake) or has no logits at all."""
 
@@ -79,10 +83,12 @@ class ScoreDistribution:
     """Nats, 0..ln K."""
     probs_BK: FloatArray | None
     """Rows sum to 1, over the strategy's `values_K`; None for an answer that is read as text."""
+    problems_B: tuple[str | None, ...] | None = None
+    """Why an image has no score, its mean being NaN; None if the answer cannot be misunderstood."""
 
 
 class ScoreStrategy(Protocol):
-    """How a model's answer becomes a score. Pure: no engine in it."""
+    """How a model's answer becomes a score. Knows images as something to ask, and no engine."""
 
     @property
     def name(self) -> str: ...
@@ -91,8 +97,13 @@ class ScoreStrategy(Protocol):
     def question(self) -> str: ...
 
     @property
+    def needs(self) -> Capability:
+        """What the engine must be able to answer."""
+        ...
+
+    @property
     def candidates(self) -> tuple[str, ...]:
-        """Answer tokens as the vocabulary spells them, one per value."""
+        """Answer tokens as the vocabulary spells them, one per value; none for an answer that is read as text."""
         ...
 
     @property
@@ -109,7 +120,9 @@ class ScoreStrategy(Protocol):
         """Raises BadCheckpoint unless every candidate is one distinct token of this vocabulary."""
         ...
 
-    def distribution(self, logits_BK: FloatArray) -> ScoreDistribution: ...
+    def ask(self, images: Images) -> ScoreDistribution:
+        """Puts the question to all images."""
+        ...
 
     def answer(self, score: float) -> str:
         """The training target for a score of 0..100."""
@@ -171,6 +184,9 @@ class Sink(Protocol):
         """What is done. Raises RunMismatch if the output was made with other fingerprints."""
         ...
 
-    def write(self, rows: "pa.Table") -> Receipt:
-        """Stores rows of one plan shard in one step: all of them appear, or none. Writing them again is harmless."""
+    def write(self, rows: "pa.Table", *, replaces: bool = False) -> Receipt:
+        """Stores rows of one plan shard in one step: all of them appear, or none. Writing them again is harmless.
+
+        `replaces`: rows of the same numbers are there in an earlier version, and stay until these are in their place.
+        """
         ...

@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from artimuse.attributes import attributes_named
 from artimuse.configs import StrategyName
 from artimuse.decode_limits import DecodeLimits
 from artimuse.engine_config import DEFAULT_MODEL, Device, DType, EngineConfig
 from artimuse.engines import open_engine
-from artimuse.errors import RowError, UnreadableImage
+from artimuse.errors import EngineFailed, RowError, UnreadableImage
 from artimuse.images import decode, resize
-from artimuse.interfaces import Engine, FloatArray, PixelArray, ScoreDistribution, ScoreStrategy
+from artimuse.interfaces import Engine, FloatArray, PixelArray, ScoreDistribution, ScoreStrategy, Text
+from artimuse.prompts import attribute_question
 from artimuse.scoring import STRATEGIES
 from artimuse.sources.fetch import fetch
 from artimuse.sources.location import Location
@@ -27,11 +29,11 @@ class Score:
     """The score of one image, with the distribution it is the mean of."""
 
     score: float
-    """Points, 0..100, higher is better."""
+    """Points, 0..100, higher is better; NaN if the answer was read as text and is no number."""
     std: float
-    """Points."""
+    """Points; NaN for an answer that is read as text."""
     entropy: float
-    """Nats."""
+    """Nats; NaN likewise."""
     values_K: FloatArray
     """The scores the candidate tokens stand for."""
     probs_K: FloatArray | None
@@ -42,9 +44,17 @@ class Scorer:
     """Scores decoded pixels (`score_pixels`, what actors call) or anything that is an image (`score`)."""
 
     def __init__(self, engine: Engine, strategy: ScoreStrategy) -> None:
-        """Raises BadCheckpoint if the strategy's tokens are not in the engine's vocabulary."""
-        if "logits" not in engine.capabilities:
-            raise ValueError(f"{type(engine).__name__} gives no logits; strategy {strategy.name} needs them")
+        """Raises EngineFailed if the engine cannot ask as the strategy does, BadCheckpoint if it lacks its tokens."""
+        if strategy.needs not in engine.capabilities:
+            raise EngineFailed(
+                f"{type(engine).__name__} gives no {strategy.needs}; strategy {strategy.name} needs them"
+            )
+        num_candidates, limit = len(strategy.candidates), engine.max_candidates
+        if limit is not None and num_candidates > limit:
+            raise EngineFailed(
+                f"strategy {strategy.name} has {num_candidates} candidates, {type(engine).__name__} takes at most"
+                f" {limit}; use another engine"
+            )
         if engine.tokenizer is not None:
             strategy.check(engine.tokenizer)
         self.engine = engine
@@ -53,8 +63,7 @@ class Scorer:
     def score_pixels(self, pixels_BHWC: PixelArray) -> ScoreDistribution:
         """Scores uint8 RGB images as `images.decode` makes them."""
         with self.engine.open(pixels_BHWC) as images:
-            logits_BK = images.logits(self.strategy.question, self.strategy.candidates)
-        return self.strategy.distribution(logits_BK)
+            return self.strategy.ask(images)
 
     def score(self, images: Sequence[ImageLike]) -> list[Score]:
         """Scores paths or fsspec URLs, encoded bytes, or PIL images, in the order given.
@@ -65,7 +74,7 @@ class Scorer:
             raise TypeError("score() takes a list of images; for a single one: score([image])[0]")
         if not images:
             return []
-        scores = self.score_pixels(np.stack([_pixels(image) for image in images]))
+        scores = self.score_pixels(_stacked(images))
         return [
             Score(
                 score=float(scores.mean_B[i]),
@@ -76,6 +85,28 @@ class Scorer:
             )
             for i in range(len(images))
         ]
+
+    def describe(
+        self, images: Sequence[ImageLike], *, attributes: str = "all", max_new_tokens: int = 256
+    ) -> list[dict[str, Text]]:
+        """Texts by attribute slug for each image; `attributes` is `all`, or slugs separated by commas.
+
+        Raises UnreadableImage as `score`, ValueError for an unknown attribute or an engine without texts.
+        """
+        if isinstance(images, ImageLike):
+            raise TypeError("describe() takes a list of images; for a single one: describe([image])[0]")
+        if "texts" not in self.engine.capabilities:
+            raise ValueError(f"{type(self.engine).__name__} gives no texts")
+        asked = attributes_named(attributes)
+        if not images:
+            return []
+        with self.engine.open(_stacked(images)) as encoded:
+            answers = encoded.generate(
+                [attribute_question(attribute) for attribute in asked],
+                rows=np.ones(len(images), dtype=np.bool_),
+                max_new_tokens=max_new_tokens,
+            )
+        return [{attribute.slug: text for attribute, text in zip(asked, texts)} for texts in answers]
 
 
 def load(
@@ -93,6 +124,10 @@ def load(
     """
     config = EngineConfig(model=model, device=device, dtype=dtype, batch_size=batch_size)
     return Scorer(open_engine(config), STRATEGIES[strategy])
+
+
+def _stacked(images: Sequence[ImageLike]) -> PixelArray:
+    return np.stack([_pixels(image) for image in images])
 
 
 def _pixels(image: ImageLike) -> PixelArray:

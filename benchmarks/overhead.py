@@ -20,7 +20,9 @@ import ray
 from PIL import Image
 from rich.console import Console
 
-from artimuse.configs import DecodeLimits, EngineConfig, ScoreConfig
+from artimuse.configs import ScoreConfig
+from artimuse.decode_limits import DecodeLimits
+from artimuse.engine_config import EngineConfig
 from artimuse.pipelines.rows import RowDecoder, RowScorer, ScoreJob
 from artimuse.pipelines.score import run as score
 from artimuse.sinks.parquet import ParquetSink

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artimuse.configs import DecodeLimits
+from artimuse.decode_limits import DecodeLimits
 from artimuse.errors import RowError
 from artimuse.images import DecodedImage, decode, phash
 

@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "artimuse"
 LAYERS = (
     ("cli", "demo"),
     ("pipelines", "bench"),
+    ("parity",),
     ("scorer",),
     ("engines", "datasets", "sinks"),
     ("model", "sources"),

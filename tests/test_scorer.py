@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 import artimuse
-from artimuse.configs import EngineConfig
+from artimuse.attributes import ATTRIBUTES
+from artimuse.engine_config import EngineConfig
 from artimuse.engines.fake import FakeEngine
-from artimuse.errors import BadCheckpoint, UnreadableImage
+from artimuse.errors import BadCheckpoint, EngineFailed, UnreadableImage
 from artimuse.scorer import Scorer
 from artimuse.scoring import STRATEGIES
 from tests.pictures import encoded, picture, png_that_declares
@@ -118,8 +119,19 @@ class TextsOnly(FakeEngine):
 
 
 def test_an_engine_without_logits_is_refused():
-    with pytest.raises(ValueError, match="TextsOnly gives no logits; strategy ordered_100 needs them"):
+    with pytest.raises(EngineFailed, match="TextsOnly gives no logits; strategy ordered_100 needs them"):
         Scorer(TextsOnly(EngineConfig(name="fake")), STRATEGIES["ordered_100"])
+
+
+class FewCandidates(FakeEngine):
+    max_candidates = 100
+
+
+def test_a_strategy_with_more_candidates_than_the_engine_takes_is_refused():
+    engine = FewCandidates(EngineConfig(name="fake"))
+    with pytest.raises(EngineFailed, match="ordered_100 has 101 candidates, FewCandidates takes at most 100"):
+        Scorer(engine, STRATEGIES["ordered_100"])
+    Scorer(engine, STRATEGIES["existing_50"])
 
 
 class OtherVocabulary(FakeEngine):
@@ -144,3 +156,27 @@ def test_a_vocabulary_without_the_strategys_tokens_is_refused(strategy: str, mis
 def test_a_model_that_is_not_there_is_a_bad_checkpoint():
     with pytest.raises(BadCheckpoint, match="no-such-model"):
         artimuse.load("./no-such-model")
+
+
+def test_images_are_described_by_attribute(nano: Scorer, photo: Path):
+    alone, both = nano.describe([photo], max_new_tokens=8), nano.describe([picture(10), photo], max_new_tokens=8)
+    assert list(alone[0]) == [attribute.slug for attribute in ATTRIBUTES]
+    assert alone[0] == both[1] != both[0]
+    assert all(len(text.token_ids) == 8 for text in alone[0].values() if text.truncated)
+    asked = nano.describe([photo], attributes="overall_gestalt,composition_and_design", max_new_tokens=8)
+    assert asked == [{slug: alone[0][slug] for slug in ("composition_and_design", "overall_gestalt")}]
+
+
+def test_nothing_is_described_without_images_or_attributes(fake: Scorer):
+    assert fake.describe([]) == []
+    assert fake.describe([picture(90)], attributes="none") == [{}]
+
+
+def test_an_unknown_attribute_is_named(fake: Scorer):
+    with pytest.raises(ValueError, match="'beauty' is no attribute; expected all, none, or some of composition_and"):
+        fake.describe([picture(90)], attributes="overall_gestalt,beauty")
+
+
+def test_a_single_image_is_no_list_to_describe(fake: Scorer, photo: Path):
+    with pytest.raises(TypeError, match=r"describe\(\[image\]\)\[0\]"):
+        fake.describe(photo)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from transformers import GenerationConfig
 
+from artimuse.engines.answers import candidate_ids
 from artimuse.engines.network import NetworkEngine
 from artimuse.interfaces import BoolArray, FloatArray, PixelArray, Text
 
@@ -35,9 +36,12 @@ class LoopedImages:
         self.loop = loop
         self.pixels_BHWC = pixels_BHWC
 
+    def __len__(self) -> int:
+        return len(self.pixels_BHWC)
+
     @torch.inference_mode()
     def logits(self, question: str, candidates: Sequence[str]) -> FloatArray:
-        token_ids = self.loop.candidate_ids(candidates)
+        token_ids = candidate_ids(self.loop.tokenizer, candidates)
         logits_BK = np.empty((len(self.pixels_BHWC), len(token_ids)), np.float32)
         for i in range(len(self.pixels_BHWC)):
             output = self.loop.network.model(inputs_embeds=self._prompt(i, question), output_hidden_states=True)

@@ -9,9 +9,17 @@ from artimuse.interfaces import Engine
 # As "module:class", so that choosing one engine does not import the packages of the others.
 ENGINES: dict[str, str] = {
     "transformers": "artimuse.engines.transformers:TransformersEngine",
+    "vllm": "artimuse.engines.vllm:VllmEngine",
     "exact": "artimuse.engines.exact:ExactEngine",
     "fake": "artimuse.engines.fake:FakeEngine",
 }
+
+_REFERENCES: dict[str, EngineName] = {"transformers": "exact", "vllm": "exact"}
+"""The engine that another is compared with; those without one are references, or have no network."""
+
+
+def reference_of(name: EngineName) -> EngineName | None:
+    return _REFERENCES.get(name)
 
 
 def open_engine(config: EngineConfig) -> Engine:

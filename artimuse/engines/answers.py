@@ -1,9 +1,9 @@
-"""Answer tokens to answer texts, as the official code reads them."""
+"""Answers in tokens: those to choose from, and texts from those generated, as the official code reads them."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from artimuse.interfaces import Text
+from artimuse.interfaces import Text, Tokenizer
 
 STOP_TOKEN = "<|im_end|>"
 # Source: what the Qwen2 tokenizer of the official code leaves out. Others, such as <img> and <box>, stay in the text;
@@ -42,3 +42,12 @@ class AnswerReader:
         text: str = self.tokenizer.decode(shown, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         is_truncated = not token_ids or token_ids[-1] != self.stop_id
         return Text(text.split(STOP_TOKEN)[0].strip(), truncated=is_truncated, token_ids=tuple(token_ids))
+
+
+def candidate_ids(tokenizer: Tokenizer, candidates: Sequence[str]) -> list[int]:
+    """Raises ValueError for a candidate that is not in the vocabulary."""
+    token_ids = tokenizer.convert_tokens_to_ids(list(candidates))
+    known = [token_id for token_id in token_ids if token_id is not None]
+    if len(known) < len(candidates):
+        raise ValueError("a candidate is not in the vocabulary; `strategy.check(engine.tokenizer)` says which")
+    return known

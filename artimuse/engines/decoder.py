@@ -39,8 +39,12 @@ class Decoder:
     """Token or image embeddings in, hidden states out."""
 
     def __init__(self, model: InternVLForConditionalGeneration) -> None:
-        """Raises BadCheckpoint for attention windows, which no InternVL3 has."""
+        """Raises BadCheckpoint for attention windows and activations that no InternVL3 has."""
         text: Any = model.model.language_model
+        if text.config.hidden_act != "silu":
+            raise BadCheckpoint(
+                f"the language model's hidden_act is {text.config.hidden_act!r}; this engine runs 'silu'"
+            )
         if any(kind != "full_attention" for kind in text.config.layer_types):
             raise BadCheckpoint("the language model has sliding attention windows, which this engine does not run")
         self.text = text
@@ -114,7 +118,7 @@ class Decoder:
             q = _rotated(self._heads(layer.self_attn.q_proj(normed)), cos, sin)
             attended = attend(i, q, k, v).transpose(1, 2).flatten(2)
             hidden_BSD = hidden_BSD + layer.self_attn.o_proj(attended)
-            hidden_BSD = hidden_BSD + layer.mlp(_norm(hidden_BSD, layer.post_attention_layernorm))
+            hidden_BSD = hidden_BSD + _swiglu(_norm(hidden_BSD, layer.post_attention_layernorm), layer.mlp)
         return _norm(hidden_BSD, self.text.norm)
 
     def _heads(self, projected: torch.Tensor) -> torch.Tensor:
@@ -133,6 +137,13 @@ def attend_grouped(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torc
     tiled = mask.unsqueeze(-3).expand(*mask.shape[:-2], num_groups, *mask.shape[-2:]).flatten(-3, -2)
     attended = functional.scaled_dot_product_attention(folded, k, v, attn_mask=tiled)
     return attended.reshape(q.shape)
+
+
+def _swiglu(hidden: torch.Tensor, mlp: Any) -> torch.Tensor:
+    # In place: these are by far the largest tensors of the pass, and writing them costs as much as multiplying.
+    gate = functional.silu(mlp.gate_proj(hidden), inplace=True)
+    projected: torch.Tensor = mlp.down_proj(gate.mul_(mlp.up_proj(hidden)))
+    return projected
 
 
 def _norm(hidden: torch.Tensor, norm: Any) -> torch.Tensor:

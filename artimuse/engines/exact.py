@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional
 from transformers import GenerationConfig
 
+from artimuse.engines.answers import candidate_ids
 from artimuse.engines.network import NetworkEngine
 from artimuse.interfaces import BoolArray, FloatArray, PixelArray, Text
 
@@ -32,9 +33,12 @@ class ExactImages:
         self.engine = engine
         self.pixels_BHWC = pixels_BHWC
 
+    def __len__(self) -> int:
+        return len(self.pixels_BHWC)
+
     @torch.inference_mode()
     def logits(self, question: str, candidates: Sequence[str]) -> FloatArray:
-        token_ids = self.engine.candidate_ids(candidates)
+        token_ids = candidate_ids(self.engine.tokenizer, candidates)
         model = self.engine.network.model
         logits_BK = np.empty((len(self.pixels_BHWC), len(token_ids)), np.float32)
         for i in range(len(self.pixels_BHWC)):

@@ -16,6 +16,9 @@ class FakeImages:
     def __init__(self, pixels_BHWC: PixelArray) -> None:
         self.brightness_B = pixels_BHWC.mean(axis=(1, 2, 3), dtype=np.float64) / 255
 
+    def __len__(self) -> int:
+        return len(self.brightness_B)
+
     def logits(self, question: str, candidates: Sequence[str]) -> FloatArray:
         """A bell around the brightness, a tenth of the scale wide: the expected score is about 100 x brightness."""
         positions_K = np.linspace(0, 1, len(candidates))
@@ -38,6 +41,7 @@ class FakeEngine:
     """Implements `interfaces.Engine`."""
 
     capabilities: frozenset[Capability] = frozenset({"logits", "texts"})
+    max_candidates: int | None = None
     tokenizer: Tokenizer | None = None
 
     def __init__(self, config: EngineConfig) -> None:

@@ -1,26 +1,23 @@
 """What the engines on transformers' InternVL network have in common: the network, its prompts, its view of an image."""
 
 # B images, H and W pixels, C = 3 channels, S prompt tokens, N image tokens, D hidden size
-from collections.abc import Sequence
 from typing import cast
 
 import torch
 
 from artimuse.engine_config import EngineConfig
 from artimuse.engines.answers import AnswerReader
+from artimuse.engines.pixels import normalize
 from artimuse.interfaces import Capability, PixelArray, Tokenizer
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import Network, load_network
-
-# ImageNet's statistics, with which the model was trained.
-PIXEL_MEAN = (0.485, 0.456, 0.406)
-PIXEL_STD = (0.229, 0.224, 0.225)
 
 
 class NetworkEngine:
     """Holds a network on one CPU or one GPU."""
 
     capabilities: frozenset[Capability] = frozenset({"logits", "texts"})
+    max_candidates: int | None = None
 
     def __init__(self, config: EngineConfig, network: Network | None = None) -> None:
         """Loads the network, unless one is given. Raises BadCheckpoint if it is missing or not loadable."""
@@ -45,10 +42,10 @@ class NetworkEngine:
         uint8 crosses to the device at a quarter of float32's size; it is normalised there, in float32.
         """
         pixels = torch.tensor(pixels_BHWC, device=self.device)  # copies: arrays from Ray are read-only
-        mean, std = (torch.tensor(values, device=self.device) for values in (PIXEL_MEAN, PIXEL_STD))
-        normalized = ((pixels.float() / 255 - mean) / std).permute(0, 3, 1, 2).to(self.dtype)
         output = self.network.model.get_image_features(
-            pixel_values=normalized, vision_feature_layer=-1, vision_feature_select_strategy="default"
+            pixel_values=normalize(pixels, self.dtype),
+            vision_feature_layer=-1,
+            vision_feature_select_strategy="default",
         )
         return cast(torch.Tensor, output.pooler_output)
 
@@ -72,17 +69,9 @@ class NetworkEngine:
         inputs_BSD[:, prompt_S == model.config.image_token_id] = embeddings_BND
         return cast(torch.Tensor, inputs_BSD)
 
-    def candidate_ids(self, candidates: Sequence[str]) -> list[int]:
-        """Raises ValueError for a candidate that is not in the vocabulary."""
-        token_ids = self.tokenizer.convert_tokens_to_ids(list(candidates))
-        known = [token_id for token_id in token_ids if token_id is not None]
-        if len(known) < len(candidates):
-            raise ValueError("a candidate is not in the vocabulary; `strategy.check(engine.tokenizer)` says which")
-        return known
-
 
 def resolve_device(device: str) -> torch.device:
-    """Raises ValueError if CUDA is asked for and not there."""
+    """Raises ValueError for cuda where there is none."""
     has_cuda = torch.cuda.is_available()
     if device == "cuda" and not has_cuda:
         raise ValueError("device cuda was asked for, but torch finds no CUDA device here; use auto or cpu")
@@ -90,6 +79,7 @@ def resolve_device(device: str) -> torch.device:
 
 
 def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """auto is bfloat16 on GPUs and float32 on CPUs."""
     if dtype == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     return cast(torch.dtype, getattr(torch, dtype))

@@ -17,10 +17,12 @@ import torch
 from torch.nn import functional
 
 from artimuse.engine_config import EngineConfig
+from artimuse.engines.answers import candidate_ids
 from artimuse.engines.decoder import Decoder, KeysValues
 from artimuse.engines.generation import Generator
 from artimuse.engines.memory import is_out_of_memory, probe_batch_size
 from artimuse.engines.network import NetworkEngine
+from artimuse.errors import OutOfMemory
 from artimuse.images import IMAGE_SIZE_PX
 from artimuse.interfaces import BoolArray, FloatArray, PixelArray, Text
 from artimuse.model.load import Network
@@ -76,10 +78,13 @@ class TransformersEngine(NetworkEngine):
     def halve(self, error: RuntimeError) -> None:
         """From now on half as much at a time, once in the life of the engine.
 
-        Raises the error again if it is not about memory, or if there is nothing left to halve.
+        Raises OutOfMemory if that has been done; the error again if it is not about memory.
         """
-        if not is_out_of_memory(error) or self._has_halved or self.batch_size == 1:
+        if not is_out_of_memory(error):
             raise error
+        if self._has_halved or self.batch_size == 1:
+            first_line = str(error).splitlines()[0]
+            raise OutOfMemory(f"no memory for {self.batch_size} images at a time ({first_line})") from error
         self._has_halved = True
         self.batch_size //= 2
         self.generator.halve()
@@ -114,8 +119,11 @@ class EncodedImages:
         self.batches: list[_Batch] = []
         self._in_memory(self._encode)
 
+    def __len__(self) -> int:
+        return len(self.pixels_BHWC)
+
     def logits(self, question: str, candidates: Sequence[str]) -> FloatArray:
-        token_ids = self.engine.candidate_ids(candidates)
+        token_ids = candidate_ids(self.engine.tokenizer, candidates)
         return self._in_memory(lambda: self._logits(question, token_ids))
 
     def generate(self, questions: Sequence[str], *, rows: BoolArray, max_new_tokens: int) -> list[list[Text]]:
@@ -159,5 +167,9 @@ class EncodedImages:
         except RuntimeError as error:
             self.batches.clear()
             self.engine.halve(error)
-        self._encode()
-        return run()
+        try:
+            self._encode()
+            return run()
+        except RuntimeError as error:
+            self.engine.halve(error)
+            raise

@@ -40,21 +40,59 @@ class Network:
     checkpoint: Checkpoint
 
 
-def load_network(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device | str) -> Network:
-    """Loads either layout; LoRA is merged in float32.
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """A checkpoint that has been found whole and fit to run, before its weights are read."""
 
-    Raises BadCheckpoint, naming file and key, for anything this version cannot run exactly as it was trained.
-    """
+    config: InternVLConfig
+    """Of the native network; its `image_token_id` is the tokenizer's."""
+    tokenizer: Qwen2Tokenizer
+    template: ChatTemplate
+    checkpoint: Checkpoint
+    sources: Sources
+    stored: Mapping[str, StoredTensor]
+
+    def weights(self, dtype: torch.dtype, device: torch.device | str) -> Iterator[tuple[str, torch.Tensor]]:
+        """Native names and weights, one read at a time; LoRA is merged in float32.
+
+        The output layer's is left out if it is the input embeddings' one.
+        Raises BadCheckpoint for float16 if any weight is stored in bfloat16.
+        """
+        _refuse_half_of_bfloat16(self.stored, dtype)
+        for name, source in self.sources.items():
+            # A true copy: the weight must keep neither its file alive, nor the whole of a fused tensor.
+            weight = _weight(source, self.stored)
+            yield name, weight.to(device, dtype, copy=True, memory_format=torch.contiguous_format)
+
+
+def load_network(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device | str) -> Network:
+    """Raises BadCheckpoint, naming file and key, for anything this version cannot run exactly as it was trained."""
+    blueprint = read_blueprint(checkpoint)
+    model = empty_model(blueprint.config)
+    fill(model, blueprint.weights(dtype, device), torch.device(device))
+    return Network(model, blueprint.tokenizer, blueprint.template, checkpoint)
+
+
+def read_blueprint(checkpoint: Checkpoint) -> Blueprint:
+    """Reads either layout. Raises BadCheckpoint as `load_network` does, before any weight is read."""
     directory = checkpoint.directory
-    config = ConfigFile.read(directory)
-    layout = _find_layout(config)
-    network_config = layout.network_config(config)
-    tokenizer = _load_tokenizer(directory, network_config.get_text_config().vocab_size)
-    template = ChatTemplate.of(config.values, network_config)
-    network_config.image_seq_length = template.num_image_tokens
-    [network_config.image_token_id] = tokenizer.encode(IMAGE_TOKEN, add_special_tokens=False)
-    model = _load_model(directory, layout, network_config, dtype, torch.device(device))
-    return Network(model, tokenizer, template, checkpoint)
+    file = ConfigFile.read(directory)
+    layout = _find_layout(file)
+    config = layout.network_config(file)
+    tokenizer = _load_tokenizer(directory, config.get_text_config().vocab_size)
+    template = ChatTemplate.of(file.values, config)
+    config.image_seq_length = template.num_image_tokens
+    [config.image_token_id] = tokenizer.encode(IMAGE_TOKEN, add_special_tokens=False)
+    stored = stored_tensors(directory)
+    shapes = {name: tuple(weight.shape) for name, weight in empty_model(config).state_dict().items()}
+    sources = layout.sources(shapes, stored)
+    # A stored output layer counts for more than what config.json says.
+    is_tied = config.tie_word_embeddings and sources[_HEAD].key not in stored
+    config.tie_word_embeddings = config.get_text_config().tie_word_embeddings = is_tied
+    if is_tied:
+        del sources[_HEAD]
+    _check(directory, sources, stored, shapes)
+    return Blueprint(config, tokenizer, template, checkpoint, sources, stored)
 
 
 def _find_layout(config: ConfigFile) -> Layout:
@@ -78,26 +116,6 @@ def _load_tokenizer(directory: Path, vocab_size: int) -> Qwen2Tokenizer:
         path = directory / "config.json"
         raise BadCheckpoint(f"{path}: vocab_size is {vocab_size}, but the tokenizer has {len(tokenizer)} tokens")
     return tokenizer
-
-
-def _load_model(
-    directory: Path, layout: Layout, config: InternVLConfig, dtype: torch.dtype, device: torch.device
-) -> InternVLForConditionalGeneration:
-    model = empty_model(config)
-    stored = stored_tensors(directory)
-    _refuse_half_of_bfloat16(stored, dtype)
-    shapes = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
-    sources = layout.sources(shapes, stored)
-    if config.tie_word_embeddings and sources[_HEAD].key not in stored:
-        del sources[_HEAD]
-    _check(directory, sources, stored, shapes)
-    # True copies: a weight must keep neither its file alive, nor the whole of a fused tensor.
-    weights = (
-        (name, _weight(source, stored).to(device, dtype, copy=True, memory_format=torch.contiguous_format))
-        for name, source in sources.items()
-    )
-    fill(model, weights, device)
-    return model
 
 
 def _refuse_half_of_bfloat16(stored: Mapping[str, StoredTensor], dtype: torch.dtype) -> None:

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import re
+import socket
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -20,6 +22,7 @@ from artimuse.errors import ClusterProblem
 CPU_SHARE_OF_WORKERS = 0.8
 # Weights of all workers together may take this share of the cluster's memory.
 MEMORY_SHARE_OF_WEIGHTS = 0.5
+CONNECT_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +53,7 @@ def connect(*, debug: bool) -> None:
     if not debug:
         _silence_ray()
     if not ray.is_initialized():
+        _refuse_dead_address(os.environ.get("RAY_ADDRESS", ""))
         with nullcontext() if debug else _hidden_stderr():
             try:
                 level = logging.INFO if debug else logging.ERROR
@@ -68,6 +72,16 @@ def connect(*, debug: bool) -> None:
     context.enable_progress_bars = context.print_on_execution_start = debug
     # A cluster may need longer than Ray's half hour to get its GPUs; the person watching decides when to give up.
     context.execution_no_progress_timeout_s = -1
+
+
+def _refuse_dead_address(address: str) -> None:
+    """Raises ClusterProblem if RAY_ADDRESS names a port that takes no connection: Ray would try for minutes."""
+    match = re.fullmatch(r"(?:ray://)?(?P<host>[^:/]+):(?P<port>\d+)", address)
+    if match:
+        try:
+            socket.create_connection((match["host"], int(match["port"])), CONNECT_TIMEOUT_S).close()
+        except OSError as error:
+            raise ClusterProblem(f"RAY_ADDRESS={address}: no cluster answers there ({error})") from error
 
 
 def _silence_ray() -> None:

@@ -20,7 +20,7 @@ from ray.data import ActorPoolStrategy
 from artimuse.errors import ArtiMuseError, ClusterProblem
 from artimuse.pipelines.cluster import Workers
 from artimuse.pipelines.gate import GateHandle, Passage
-from artimuse.pipelines.rows import ROWS_PER_PIXEL_BLOCK, RowDecoder, RowScorer, RowWriter, ScoreJob
+from artimuse.pipelines.rows import ROWS_PER_PIXEL_BLOCK, RowDecoder, RowDescriber, RowScorer, RowWriter, ScoreJob
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class ScoreActor:
     """Rows with pixels in, score-table rows out."""
 
     def __init__(self, job: ScoreJob) -> None:
-        self.score = _made(lambda: RowScorer(job, _this_node()))
+        self.score = _made(lambda: _scorer(job))
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         return self.score(rows)
@@ -92,7 +92,7 @@ class UnitActor:
 
     def __init__(self, job: ScoreJob, gate: GateHandle) -> None:
         self.decode = _made(lambda: RowDecoder(job))
-        self.score = _made(lambda: RowScorer(job, _this_node()))
+        self.score = _made(lambda: _scorer(job))
         self.write = RowWriter(job)
         self.passage = Passage(gate)
 
@@ -131,7 +131,7 @@ def receipts(
     problem: ArtiMuseError | None = None
     try:
         for receipt in data.iter_rows():
-            yield {**receipt, "workers": json.loads(receipt["workers"])}
+            yield receipt | {name: json.loads(receipt[name]) for name in ("workers", "text_problems")}
     except Exception as error:  # process boundary: Ray wraps what a worker raised
         problem = cause_of(error)
         if problem is None:
@@ -156,7 +156,11 @@ def cause_of(error: Exception) -> ArtiMuseError | None:
     return type(inner)(str(inner).split("\n", 1)[0]) if isinstance(inner, ArtiMuseError) else None
 
 
-Stage = TypeVar("Stage", RowDecoder, RowScorer)
+def _scorer(job: ScoreJob) -> RowScorer | RowDescriber:
+    return (RowDescriber if job.rows_exist else RowScorer)(job, _this_node())
+
+
+Stage = TypeVar("Stage", RowDecoder, RowScorer | RowDescriber)
 
 
 def _made(make: Callable[[], Stage]) -> Stage:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from artimuse.errors import BadOutput
+from artimuse.parity import ParityCertificate
 from artimuse.sinks.parts import PARTS, parts_by_shard
 from artimuse.storage import Folder
 
@@ -40,14 +41,24 @@ class ScoreReport:
     """Failed rows by error code."""
     score_quantiles: Mapping[str, float]
     """Points, to a hundredth; empty if no row has a score."""
+    num_described: int
+    """Images that have texts."""
+    num_texts_truncated: int
+    """Texts that ended at --max-new-tokens."""
     num_new_rows: int
     """Images that this run was the first to try; the others were done before."""
     num_retried: int
     """Failed rows of earlier runs that this run tried again."""
     num_recovered: int
     """Of those, the ones that have a score now."""
+    num_newly_described: int
+    """Images that got their texts from this run."""
+    text_problems: Mapping[str, int]
+    """Images that this run could not describe although it was to, by reason."""
     images_per_s: float
     """Of this run, from the first worker's start to the last part."""
+    parity: ParityCertificate | None
+    """None if the run was not compared with the reference: it had nothing to do, or its engine has none."""
     phase_s: Mapping[str, float]
     """Wall-clock seconds of this run by phase."""
     worker_s: Mapping[str, float]
@@ -59,9 +70,10 @@ class ScoreReport:
 
     @property
     def exit_status(self) -> int:
-        """0, or 3 if more rows failed than --max-failed allows."""
+        """0, or 3 if more rows failed, or were left without their texts, than --max-failed allows."""
+        num_failed = self.num_failed + sum(self.text_problems.values())
         # Divided, not multiplied: 0.29 * 100 is less than 29.
-        return 3 if self.num_failed / max(1, self.num_rows) > self.max_failed else 0
+        return 3 if num_failed / max(1, self.num_rows) > self.max_failed else 0
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "exit_status": self.exit_status}
@@ -92,15 +104,32 @@ class ScoreReport:
             yield "not images", f"{kinds} (left out)"
         if self.score_quantiles:
             yield "score 0-100", "  ".join(f"{name} {value:.2f}" for name, value in self.score_quantiles.items())
+        if self.num_described or self.text_problems:
+            yield "texts", self._texts()
         yield "this run", self._this_run()
-        if self.num_new_rows or self.num_retried:
+        if self.parity:
+            yield "as the reference", str(self.parity)
+        if self.has_worked:
             yield "time", ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.phase_s.items())
             yield "worker time", ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.worker_s.items())
         yield "model", self.model
         yield "scores", f"{self.output}/{PARTS}/*.parquet"
 
+    @property
+    def has_worked(self) -> bool:
+        return bool(self.num_new_rows or self.num_retried or self.num_newly_described or self.text_problems)
+
+    def _texts(self) -> str:
+        parts = [f"{self.num_described:,} images described"]
+        if self.num_texts_truncated:
+            parts.append(f"{self.num_texts_truncated:,} texts cut at --max-new-tokens")
+        if self.text_problems:
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.text_problems.items())
+            parts.append(f"not possible for {sum(self.text_problems.values()):,} ({reasons})")
+        return ", ".join(parts)
+
     def _this_run(self) -> str:
-        if not self.num_new_rows and not self.num_retried:
+        if not self.has_worked:
             hint = f"; --retry-failed tries the {self.num_failed:,} failed again" if self.num_failed else ""
             return f"nothing to do: every image was done before{hint}"
         parts = []
@@ -112,6 +141,8 @@ class ScoreReport:
                 f"{self.num_retried:,} failed before: {self.num_recovered:,} scored now,"
                 f" {num_failed_again:,} failed again"
             )
+        if self.num_newly_described:
+            parts.append(f"{self.num_newly_described:,} described")
         parts.append(f"{self.images_per_s:.1f} images/s")
         earlier = self.num_rows - self.num_new_rows - self.num_retried
         return ", ".join(parts) + (f"; {earlier:,} were done before" if earlier > 0 else "")
@@ -124,6 +155,8 @@ class TableFacts:
     num_rows: int
     errors: Mapping[str, int]
     quantiles: Mapping[str, float]
+    num_described: int
+    num_texts_truncated: int
     shards_with_repeats: tuple[int, ...]
     """Shards with a row in two parts."""
 
@@ -140,6 +173,7 @@ def read_table_facts(output: Folder) -> TableFacts:
     num_rows = 0
     errors: Counter[str] = Counter()
     histogram = np.zeros(_NUM_BINS, dtype=np.int64)
+    num_described = num_truncated = 0
     repeats = []
     for shard, names in parts_by_shard(output).items():
         parts = pa.concat_tables([_read_part(output, f"{PARTS}/{name}") for name in names])
@@ -149,15 +183,18 @@ def read_table_facts(output: Folder) -> TableFacts:
             parts = parts.take(first_at)
         num_rows += len(parts)
         errors.update(parts["error_code"].drop_null().to_pylist())
+        truncated = parts["texts_truncated"].drop_null().to_numpy()
+        num_described += len(truncated)
+        num_truncated += int(truncated.sum(dtype=np.int64))
         bins = np.rint(parts["score"].drop_null().to_numpy() * _BINS_PER_POINT).astype(np.int64)
         histogram += np.bincount(bins, minlength=_NUM_BINS)
-    return TableFacts(num_rows, dict(errors), _quantiles(histogram), tuple(repeats))
+    return TableFacts(num_rows, dict(errors), _quantiles(histogram), num_described, num_truncated, tuple(repeats))
 
 
 def _read_part(output: Folder, name: str) -> pa.Table:
     try:
         with output.open(name) as file:
-            return pq.read_table(file, columns=["row_number", "error_code", "score"])
+            return pq.read_table(file, columns=["row_number", "error_code", "score", "texts_truncated"])
     except (OSError, pa.ArrowException) as error:
         raise BadOutput(f"{output.url(name)}: not a readable part ({error})") from error
 

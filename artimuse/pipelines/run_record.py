@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import artimuse
+from artimuse.attributes import ATTRIBUTES, attributes_named
 from artimuse.configs import ScoreConfig
 from artimuse.errors import BadOutput
 from artimuse.images import IMAGE_SIZE_PX
 from artimuse.model.digest import weights_digest
 from artimuse.model.find import find_checkpoint
+from artimuse.pipelines.rows import EVERY_ROW, TextJob
+from artimuse.prompts import attribute_question
 from artimuse.scoring import STRATEGIES
 from artimuse.sinks.finish import finish_shard
 from artimuse.sinks.ledger import PartsLedger
@@ -92,6 +95,8 @@ def open_plan(config: ScoreConfig, output: Folder) -> dict[str, Any]:
 def new_record(config: ScoreConfig, output: Folder, model: ModelFacts, plan: Mapping[str, Any]) -> dict[str, Any]:
     """run.json as it stands before the first row of this run."""
     strategy = STRATEGIES[config.strategy]
+    texts = text_job(config)
+    earlier = read_run(output) or {}
     return {
         "artimuse": artimuse.__version__,
         "status": "running",
@@ -103,6 +108,9 @@ def new_record(config: ScoreConfig, output: Folder, model: ModelFacts, plan: Map
                 "image_column": config.image_column,
                 "image_metadata": config.image_metadata,
             },
+            # Texts that are there stay what they are, also when a run asks for none.
+            **{kind: fields for kind, fields in earlier.get("fingerprints", {}).items() if kind == "texts"},
+            **({"texts": _texts_fingerprint(config, texts, model)} if texts else {}),
             "score": {
                 "weights": model.digest,
                 "strategy": strategy.name,
@@ -115,6 +123,26 @@ def new_record(config: ScoreConfig, output: Folder, model: ModelFacts, plan: Map
         "plan": dict(plan),
         "config": asdict(config) | {"input": _absolute(config.input), "output": output.url()},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _VERSIONS_OF}},
+    }
+
+
+def text_job(config: ScoreConfig) -> TextJob | None:
+    """None if the run asks for no texts."""
+    attributes = attributes_named(config.attributes)
+    if not attributes:
+        return None
+    slugs = tuple(attribute.slug for attribute in attributes)
+    return TextJob(attributes=slugs, where=config.attributes_where or EVERY_ROW, max_new_tokens=config.max_new_tokens)
+
+
+def _texts_fingerprint(config: ScoreConfig, texts: TextJob, model: ModelFacts) -> dict[str, Any]:
+    return {
+        "weights": model.digest,
+        "attributes": ",".join(texts.attributes),
+        "questions": hashlib.sha256("\n".join(map(attribute_question, ATTRIBUTES)).encode()).hexdigest(),
+        "max_new_tokens": texts.max_new_tokens,
+        "dtype": config.dtype,
+        "engine": config.engine,
     }
 
 

@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import ray
 
-from artimuse.configs import ScoreConfig
 from artimuse.pipelines.cluster import Workers
 from artimuse.pipelines.gate import GateHandle, make_gate
 from artimuse.pipelines.graph import Unit, cause_of, receipts
-from artimuse.pipelines.rows import ScoreJob
+from artimuse.pipelines.rows import Condition, ScoreJob
 from artimuse.pipelines.stopping import StopRequest
 from artimuse.progress import RunProgress
 from artimuse.sinks.finish import finish_shard
@@ -36,26 +35,39 @@ class Tally:
     """What the receipts of this run add up to."""
 
     def __init__(self) -> None:
-        self.num_rows = 0
+        self.num_scored = 0
+        """Rows of images that were tried, for the first time or again."""
         self.num_retried = 0
-        """Rows that had failed before."""
+        """Of those, the ones that had failed before."""
         self.num_recovered = 0
-        """Of those, the ones that have a score now."""
+        """Of those again, the ones that have a score now."""
+        self.num_described = 0
+        """Rows that got texts."""
+        self.text_problems: Counter[str] = Counter()
+        """Rows that should have got texts, by the reason why they did not."""
         self.seconds = dict.fromkeys(("fetch", "decode", "score", "write"), 0.0)
-        """By all workers together."""
+        """By all workers together; describing counts as scoring."""
         self.workers: Counter[str] = Counter()
-        """Rows by the node that scored them."""
+        """Rows by the node that did the work."""
 
     @property
     def num_new(self) -> int:
         """Rows that were not there before."""
-        return self.num_rows - self.num_retried
+        return self.num_scored - self.num_retried
 
-    def add(self, receipt: Mapping[str, Any]) -> None:
-        self.num_rows += receipt["num_rows"]
-        if receipt["num_retried"]:  # a part holds first attempts, or later ones
-            self.num_retried += receipt["num_rows"]
-            self.num_recovered += receipt["num_rows"] - receipt["num_failed"]
+    @property
+    def num_rows(self) -> int:
+        """Rows that were written."""
+        return sum(self.workers.values())
+
+    def add(self, receipt: Mapping[str, Any], *, rows_exist: bool) -> None:
+        if not rows_exist:
+            self.num_scored += receipt["num_rows"]
+            if receipt["replaces"]:
+                self.num_retried += receipt["num_rows"]
+                self.num_recovered += receipt["num_rows"] - receipt["num_failed"]
+        self.num_described += receipt["num_described"]
+        self.text_problems.update(receipt["text_problems"])
         self.workers.update(receipt["workers"])
         for stage in self.seconds:
             self.seconds[stage] += receipt[f"{stage}_s"]
@@ -106,6 +118,35 @@ class Backlog:
         return attempts
 
 
+class TextBacklog:
+    """Rows that are in the table, without the texts that this run is to give them."""
+
+    def __init__(self, ledger: PartsLedger, condition: Condition, *, limit: int | None) -> None:
+        self.ledger = ledger
+        self.condition = condition
+        self.limit = limit
+        self.num_rows = sum(len(offsets) for _, offsets in self._wanted())
+
+    def units(self, rows_per_part: int, finishing: "Finishing") -> Iterator[Unit]:
+        """Units in the order of the plan; tells `finishing` of every shard before its first unit."""
+        for shard, offsets in self._wanted():
+            finishing.expect(shard, len(offsets), is_complete=bool(self.ledger.done_rows(shard).all()))
+            for start in range(0, len(offsets), rows_per_part):
+                yield Unit(shard, offsets[start : start + rows_per_part], 1)
+
+    def _wanted(self) -> Iterator[tuple[int, npt.NDArray[np.int32]]]:
+        """Shards with work to do, and the offsets of the rows."""
+        num_left = self.limit
+        for shard in range(self.ledger.num_shards):
+            if num_left == 0:
+                return
+            offsets = np.sort(self.ledger.offsets_where(shard, self.condition))[:num_left].astype(np.int32)
+            if len(offsets):
+                yield shard, offsets
+            if num_left is not None:
+                num_left -= len(offsets)
+
+
 class Finishing:
     """Finishes each shard, in a task on the cluster, when the last of its expected rows is written."""
 
@@ -114,7 +155,7 @@ class Finishing:
         self.stop = stop
         self._rows_left: Counter[int] = Counter()
         self._is_complete: dict[int, bool] = {}
-        self._with_retries: set[int] = set()
+        self._with_staged: set[int] = set()
         self._tasks: list[ray.ObjectRef[None]] = []
 
     def expect(self, shard: int, num_rows: int, *, is_complete: bool) -> None:
@@ -122,19 +163,20 @@ class Finishing:
         self._rows_left[shard] = num_rows
         self._is_complete[shard] = is_complete
 
-    def count(self, shard: int, num_rows: int, *, are_retries: bool) -> None:
+    def count(self, shard: int, num_rows: int, *, replaces: bool) -> None:
+        """Rows that replace others are staged."""
         self._rows_left[shard] -= num_rows
-        if are_retries:
-            self._with_retries.add(shard)
+        if replaces:
+            self._with_staged.add(shard)
         if self._rows_left[shard] == 0:
             self._start(shard)
 
     def wait(self) -> None:
-        """Waits for the tasks, and puts in place what an interrupted retry has staged.
+        """Waits for the tasks, and puts in place what an interrupted run has staged.
 
         After a stop request only as long as its grace lasts: the next run finishes what is left.
         """
-        for shard in self._with_retries:
+        for shard in self._with_staged:
             if self._rows_left[shard]:
                 self._is_complete[shard] = False
                 self._start(shard)
@@ -160,21 +202,23 @@ def _finish_shard(output: Folder, shard: int, is_complete: bool) -> None:
     finish_shard(output, shard, is_complete=is_complete)
 
 
-def score_backlog(
-    config: ScoreConfig,
+def work_off(
+    backlog: Backlog | TextBacklog,
     job: ScoreJob,
-    backlog: Backlog,
+    *,
     workers: Workers,
     progress: RunProgress,
     stop: StopRequest,
     lock: Lock,
-) -> Tally:
-    """Scores the backlog; after a stop request only what is in flight, as long as its grace lasts.
+    tally: Tally,
+    most_rows: int,
+) -> None:
+    """Does the job on the backlog; after a stop request only on what is in flight, as long as its grace lasts.
 
-    Raises OutputLocked if another run has taken OUTPUT away.
+    `most_rows` are written at a time. Raises OutputLocked if another run has taken OUTPUT away.
     """
-    tally, finishing = Tally(), Finishing(job.output, stop)
-    rows_per_part = _rows_per_part(config, backlog.num_rows, workers)
+    finishing = Finishing(job.output, stop)
+    rows_per_part = _rows_per_part(most_rows, backlog.num_rows, workers)
     units = backlog.units(rows_per_part, finishing)
     units_per_graph = max(UNITS_PER_GRAPH, UNITS_PER_WORKER_AND_GRAPH * workers.max_size)
     with stop.draining():
@@ -183,17 +227,17 @@ def score_backlog(
             graph = receipts(job, window, workers, gate, rows_per_part=rows_per_part)
             for receipt in _until_stopped(graph, gate, stop):
                 lock.check()
-                tally.add(receipt)
-                progress.advance(rows=receipt["num_rows"], failed=receipt["num_failed"], began_at=receipt["began_at"])
-                finishing.count(receipt["shard"], receipt["num_rows"], are_retries=receipt["num_retried"] > 0)
+                tally.add(receipt, rows_exist=job.rows_exist)
+                failed = sum(receipt["text_problems"].values()) + (0 if job.rows_exist else receipt["num_failed"])
+                progress.advance(rows=receipt["num_rows"], failed=failed, began_at=receipt["began_at"])
+                finishing.count(receipt["shard"], receipt["num_rows"], replaces=receipt["replaces"])
         finishing.wait()
-    return tally
 
 
-def _rows_per_part(config: ScoreConfig, num_rows: int, workers: Workers) -> int:
+def _rows_per_part(most_rows: int, num_rows: int, workers: Workers) -> int:
     """Full parts for large runs; for small ones, enough parts that every worker gets some."""
     even = max(num_rows // (4 * workers.max_size), MIN_ROWS_PER_PART)
-    return min(even, config.rows_per_part)
+    return min(even, most_rows)
 
 
 def _until_stopped(graph: Iterator[dict[str, Any]], gate: GateHandle, stop: StopRequest) -> Iterator[dict[str, Any]]:

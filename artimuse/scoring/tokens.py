@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from artimuse.errors import BadCheckpoint
-from artimuse.interfaces import FloatArray, ScoreDistribution, Tokenizer
+from artimuse.interfaces import Capability, FloatArray, Images, ScoreDistribution, Tokenizer
 from artimuse.prompts import SCORE_QUESTION
 
 MAX_SCORE = 100.0
@@ -36,6 +36,10 @@ class TokenStrategy:
         if len(set(self.candidates)) != len(self.candidates):
             raise ValueError(f"{self.name}: a candidate token is listed twice")
 
+    @property
+    def needs(self) -> Capability:
+        return "logits"
+
     def check(self, tokenizer: Tokenizer) -> None:
         """Raises BadCheckpoint unless every candidate is one distinct token of this vocabulary."""
         ids = tokenizer.convert_tokens_to_ids(list(self.candidates))
@@ -51,6 +55,9 @@ class TokenStrategy:
             # The spelling of non-ASCII entries is the byte-level alphabet's, not text that could be encoded.
             if token.isascii() and tokenizer.encode(token, add_special_tokens=False) != [token_id]:
                 raise BadCheckpoint(f"strategy {self.name}: {token!r} is not encoded as a single token")
+
+    def ask(self, images: Images) -> ScoreDistribution:
+        return self.distribution(images.logits(self.question, self.candidates))
 
     def distribution(self, logits_BK: FloatArray) -> ScoreDistribution:
         """Softmax over the candidates and its moments, in float32.

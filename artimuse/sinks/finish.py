@@ -1,4 +1,4 @@
-"""The end of a shard: every row once, in its latest attempt, in few files.
+"""The end of a shard: every row once, in its latest version, in few files.
 
 What is new is stored before anything is removed, and never in place of something later: a crash between any two
 steps leaves parts from which the next call goes on.
@@ -12,7 +12,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artimuse.sinks.parts import PARTS, STAGED, RowNumbers, part_name, read_part, shard_parts, store_part
+from artimuse.sinks.parts import (
+    PARTS,
+    STAGED,
+    VERSION_COLUMNS,
+    RowNumbers,
+    part_name,
+    read_part,
+    shard_parts,
+    store_part,
+    versions,
+)
 from artimuse.storage import Folder
 
 # A merged part is held in memory by the process that merges it; a shard of scores alone is about 30 MB.
@@ -24,7 +34,7 @@ class _Part:
     folder: str
     name: str
     numbers: RowNumbers
-    attempts: npt.NDArray[np.int8]
+    versions: npt.NDArray[np.int16]
     num_bytes: int
 
     @property
@@ -44,7 +54,7 @@ class _Target:
 def finish_shard(output: Folder, shard: int, *, is_complete: bool) -> None:
     """Tidies the parts of one shard.
 
-    A row that stands in several parts stays in one. Staged rows, and any others of a later attempt, take the place of
+    A row that stands in several parts stays in one. Staged rows, and any others of a later version, take the place of
     those of the same number. The parts of a complete shard become as few as `MAX_PART_BYTES` allows.
     """
     while not _tidy(output, shard, is_complete=is_complete):
@@ -83,10 +93,10 @@ def _inventory(output: Folder, shard: int) -> list[_Part]:
     found = []
     for folder in (PARTS, STAGED):
         for name in shard_parts(output, folder, shard):
-            rows = read_part(output, folder, name, ["row_number", "attempt"])
+            rows = read_part(output, folder, name, ["row_number", *VERSION_COLUMNS])
             if rows is not None:
                 num_bytes = output.size(f"{folder}/{name}")
-                found.append(_Part(folder, name, rows["row_number"].to_numpy(), rows["attempt"].to_numpy(), num_bytes))
+                found.append(_Part(folder, name, rows["row_number"].to_numpy(), versions(rows), num_bytes))
     return sorted(found, key=lambda part: (part.folder == STAGED, -len(part.numbers), part.name))
 
 
@@ -118,21 +128,21 @@ def _union(group: Sequence[_Target]) -> _Target:
 
 
 class _Latest:
-    """Which part has the latest attempt of each row: the first of them, if several have it."""
+    """Which part has the latest version of each row: the first of them, if several have it."""
 
     def __init__(self, parts: Sequence[_Part]) -> None:
         numbers = np.concatenate([part.numbers for part in parts])
-        attempts = np.concatenate([part.attempts for part in parts])
+        versions = np.concatenate([part.versions for part in parts])
         places = np.repeat(np.arange(len(parts)), [len(part.numbers) for part in parts])
-        order = np.lexsort((places, -attempts.astype(np.int16), numbers))
+        order = np.lexsort((places, -versions, numbers))
         is_first = np.append(True, np.diff(numbers[order]) > 0)
-        self._numbers, self._attempts, self._places = (
-            column[order][is_first] for column in (numbers, attempts, places)
+        self._numbers, self._versions, self._places = (
+            column[order][is_first] for column in (numbers, versions, places)
         )
 
     def has_all_of(self, part: _Part) -> bool:
-        """True if no row of the part has a later attempt elsewhere."""
-        return bool((self._attempts[np.searchsorted(self._numbers, part.numbers)] == part.attempts).all())
+        """True if no row of the part has a later version elsewhere."""
+        return bool((self._versions[np.searchsorted(self._numbers, part.numbers)] == part.versions).all())
 
     def places(self, numbers: RowNumbers) -> npt.NDArray[np.int64]:
         """The index of the part for each row."""
@@ -141,7 +151,7 @@ class _Latest:
 
 
 def _gather(output: Folder, parts: Sequence[_Part], latest: _Latest, numbers: RowNumbers) -> pa.Table | None:
-    """These rows, each in its latest attempt; None if a part that holds some of them turns out damaged."""
+    """These rows, each in its latest version; None if a part that holds some of them turns out damaged."""
     places = latest.places(numbers)
     tables = []
     for place in np.unique(places):

@@ -1,16 +1,29 @@
 """Which rows are done, from the parts alone: a row is done if and only if it is in a readable part."""
 
 from collections.abc import Collection
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow.dataset import Dataset, dataset
 
 from artimuse.errors import BadOutput
 from artimuse.interfaces import BoolArray
 from artimuse.sinks.parts import PARTS, STAGED, parts_by_shard, read_part
 from artimuse.storage import Folder
+
+
+class RowCondition(Protocol):
+    """Selects rows by their columns."""
+
+    schema: pa.Schema
+    """The columns that it can see."""
+
+    def select(self, rows: Dataset) -> npt.NDArray[np.int64]:
+        """Row numbers."""
+        ...
 
 
 class PartsLedger:
@@ -59,6 +72,16 @@ class PartsLedger:
                 failed = part.filter(has_failed)
                 attempts[self._offsets(shard, name, failed)] = failed["attempt"].to_numpy()
         return attempts
+
+    def offsets_where(self, shard: int, condition: RowCondition) -> npt.NDArray[np.int64]:
+        """Offsets of the shard's rows that fulfil a condition. Reads the columns that it needs, and no more."""
+        self.done_rows(shard)  # removes the parts that cannot be read
+        names = self.parts_by_shard.get(shard, [])
+        if not names:
+            return np.empty(0, dtype=np.int64)
+        paths = [f"{self.output.root}/{PARTS}/{name}" for name in names]
+        parts = dataset(paths, schema=condition.schema, filesystem=self.output.filesystem, format="parquet")
+        return np.unique(condition.select(parts)) - shard * self.rows_per_shard
 
     def _read_done_rows(self, shard: int) -> BoolArray:
         done = np.zeros(self.num_shard_rows(shard), dtype=np.bool_)

@@ -29,18 +29,15 @@ class ParquetSink:
         refuse_mismatch(self.output, record["fingerprints"], fingerprints)
         return PartsLedger(self.output, num_rows=record["plan"]["num_rows"], rows_per_shard=self.rows_per_shard)
 
-    def write(self, rows: pa.Table) -> Receipt:
-        """Stores rows of one plan shard as one part, unless they are there in the same or a later attempt.
+    def write(self, rows: pa.Table, *, replaces: bool = False) -> Receipt:
+        """Stores rows of one plan shard as one part, unless they are there in the same or a later version.
 
-        Rows of a later attempt are staged: they take their places when the shard is finished (`finish.py`).
+        Rows that replace others are staged: they take their places when the shard is finished (`finish.py`).
         Raises ValueError if a row number comes twice.
         """
         shards = np.unique(rows["row_number"].to_numpy() // self.rows_per_shard)
         if len(shards) > 1:
             raise ValueError("a part holds rows of one plan shard only")
-        is_retry = np.unique(rows["attempt"].to_numpy() > 1)
-        if len(is_retry) > 1:
-            raise ValueError("a part holds first attempts, or later ones")
-        folder = STAGED if is_retry.any() else PARTS
+        folder = STAGED if replaces else PARTS
         part, num_bytes = store_part_once(self.output, folder, int(shards[0]) if len(shards) else 0, rows)
         return Receipt(part=part, num_rows=len(rows), num_bytes=num_bytes)

@@ -66,18 +66,28 @@ def store_part(output: Folder, folder: str, shard: int, rows: pa.Table) -> tuple
 
 
 def store_part_once(output: Folder, folder: str, shard: int, rows: pa.Table) -> tuple[str, int]:
-    """As `store_part`, but keeps what a part of the same rows has in the same or a later attempt.
+    """As `store_part`, but keeps what a part of the same rows has in the same or a later version.
 
     So a worker that outlives its run by long cannot undo what later runs have done.
     """
     rows, name = _as_part(shard, rows)
     there = read_part(output, folder, name) if output.exists(f"{folder}/{name}") else None
     if there is not None:
-        is_later = pc.greater(rows["attempt"], there["attempt"])
+        is_later = pa.array(versions(rows) > versions(there))
         if not pc.any(is_later).as_py():
             return name, output.size(f"{folder}/{name}")
         rows = pa.concat_tables([rows.filter(is_later), there.filter(pc.invert(is_later))])
     return store_part(output, folder, shard, rows)
+
+
+VERSION_COLUMNS = ("attempt", "texts_truncated")
+
+
+def versions(rows: pa.Table) -> npt.NDArray[np.int16]:
+    """Per row, what grows as it gets better: a later attempt counts more, and within one having texts."""
+    has_texts = rows["texts_truncated"].is_valid().to_numpy()
+    later: npt.NDArray[np.int16] = 2 * rows["attempt"].to_numpy().astype(np.int16) + has_texts
+    return later
 
 
 def read_part(output: Folder, folder: str, name: str, columns: Sequence[str] | None = None) -> pa.Table | None:

@@ -8,6 +8,7 @@ from artimuse.errors import BadOutput, RunMismatch
 from artimuse.storage import Folder
 
 RUN_FILE = "run.json"
+OPTIONAL_KINDS = ("texts",)
 
 
 def read_run(output: Folder) -> dict[str, Any] | None:
@@ -28,10 +29,14 @@ def write_run(output: Folder, record: Mapping[str, Any]) -> None:
 
 
 def refuse_mismatch(output: Folder, saved: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """Raises RunMismatch naming every field in which what is asked differs from what OUTPUT was made with."""
+    """Raises RunMismatch naming every field in which what is asked differs from what OUTPUT was made with.
+
+    An OUTPUT without texts may get its first ones under any settings.
+    """
     differing = [
         f"{kind} {field}: OUTPUT has {saved.get(kind, {}).get(field)!r}, this run has {value!r}"
         for kind, fields in asked.items()
+        if kind in saved or kind not in OPTIONAL_KINDS
         for field, value in fields.items()
         if saved.get(kind, {}).get(field) != value
     ]

@@ -5,8 +5,9 @@ import pytest
 
 from artimuse.attributes import ATTRIBUTES
 from artimuse.bench.official import OfficialLoop
+from artimuse.decode_limits import DecodeLimits
 from artimuse.engine_config import EngineConfig
-from artimuse.images import DecodedImage, DecodeLimits, decode
+from artimuse.images import DecodedImage, decode
 from artimuse.prompts import attribute_question
 from artimuse.scoring.tokens import ORDERED_100
 
@@ -17,6 +18,7 @@ def make_loop(model: object) -> OfficialLoop:
     return OfficialLoop(EngineConfig(model=str(model), device="cpu", dtype="float32"))
 
 
+@pytest.mark.timeout(300)
 def test_it_does_what_the_official_code_does(test_data):
     """Against what the unmodified code, commit 750d980 in float32, computes on a small checkpoint."""
     directory = test_data / "fixtures" / "official"

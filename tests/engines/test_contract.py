@@ -5,7 +5,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from artimuse.configs import EngineConfig, EngineName
+from artimuse.engine_config import EngineConfig, EngineName
 from artimuse.engines import ENGINES, engine_class, open_engine
 from artimuse.interfaces import Capability, Engine
 from artimuse.scoring import STRATEGIES
@@ -30,6 +30,8 @@ with_texts = pytest.mark.parametrize("engine", engines_with("texts"), indirect=T
 
 @pytest.fixture(scope="module")
 def engine(request) -> Engine:
+    if request.param == "vllm":
+        request.getfixturevalue("vllm_on_cpu")
     return open_engine(EngineConfig(name=request.param, model="nano", device="cpu", dtype="float32", batch_size=2))
 
 

@@ -18,7 +18,7 @@ PATIENCE_S = 90.0
 """For anything that is waited for."""
 
 
-def environment(log: Path, *, image_s: float, kill_at: str = "") -> dict[str, str]:
+def environment(log: Path, *, image_s: float, kill_at: str = "", noise: float = 0.1) -> dict[str, str]:
     """What makes a run's processes load `lab/sitecustomize.py`, and the same artimuse as this process."""
     paths = [str(LAB), str(Path(artimuse.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     return {
@@ -28,6 +28,7 @@ def environment(log: Path, *, image_s: float, kill_at: str = "") -> dict[str, st
         "LAB_LOG": str(log),
         "LAB_IMAGE_S": str(image_s),
         "LAB_KILL_AT": kill_at,
+        "LAB_NOISE": str(noise),
     }
 
 

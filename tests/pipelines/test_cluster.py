@@ -1,8 +1,11 @@
 """Clusters of more than one node: work goes to all of them, and a node that lacks something stops the run."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from artimuse.cli import main
 from artimuse.model.find import find_checkpoint
 from tests.clusters import PRIVATE_MOUNTS, Cluster, own_cluster, why_no_private_mounts
 from tests.pictures import good_folder
+from tests.s3.server import free_port
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
 
@@ -79,3 +83,19 @@ def test_gpus_that_the_cluster_can_never_have_are_refused_at_once(tmp_path, caps
 
 def row_numbers(output: Path) -> list[int]:
     return sorted(pq.read_table(output / "scores", columns=["row_number"])["row_number"].to_pylist())
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_an_address_at_which_nothing_listens_is_refused_at_once(scheme, tmp_path):
+    address = f"{scheme}127.0.0.1:{free_port()}"
+    done = subprocess.run(
+        [sys.executable, "-m", "artimuse.cli", "score", "photos", "table", "--engine", "fake"],
+        env={**os.environ, "RAY_ADDRESS": address},
+        cwd=good_folder(tmp_path / "photos", 1).parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert line.startswith(f"error: RAY_ADDRESS={address}: no cluster answers there")

@@ -88,6 +88,22 @@ def test_workers_with_gpus_mix_no_shards(small_cluster, pictures, tmp_path, rows
     assert_no_part_mixes_shards(tmp_path, rows_per_shard=50)
 
 
+def test_workers_with_gpus_describe_rows_of_several_shards(small_cluster, pictures, tmp_path):
+    texts = ("--attributes", "all", "--max-new-tokens", "20")
+    for output, *arguments in (
+        ("together", *texts, "--num-gpus", "0"),
+        ("later", "--num-gpus", "0"),
+        ("later", *texts, "--num-gpus", "1", "--workers", "2", "--dtype", "float32"),
+    ):
+        command = (sys.executable, "-c", SCORE_IN_SMALL_SHARDS, pictures[0], tmp_path / output, *FAKE, *arguments)
+        done = small_cluster.run(*command)
+        assert done.returncode == 0, done.stderr
+    rows = table(tmp_path / "later")
+    assert rows == table(tmp_path / "together")
+    assert [row["texts_truncated"] is None for row in rows] == [row["status"] == "failed" for row in rows]
+    assert_no_part_mixes_shards(tmp_path / "later", rows_per_shard=50)
+
+
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_long_run_goes_through_several_graphs_and_shards(tmp_path, monkeypatch):
     monkeypatch.setattr(run_record, "ROWS_PER_SHARD", 60)

@@ -115,6 +115,27 @@ def test_a_driver_killed_while_it_tries_failed_rows_again_loses_nothing(start, t
     assert attempts == [2] * NUM_IMAGES
 
 
+@pytest.mark.kills
+@pytest.mark.parametrize("come", ["with the scores", "later"])
+def test_texts_of_runs_that_are_killed_equal_those_of_an_undisturbed_one(start, tmp_path, images, come):
+    texts = ("--attributes", "all", "--max-new-tokens", 20)
+    assert main(["score", str(images), str(tmp_path / "undisturbed"), "--engine", "fake", *map(str, texts)]) == 0
+    if come == "later":
+        assert start(image_s=0.0, noise=0.0).end() == 0
+    folder = tmp_path / "out" / ("staged" if come == "later" else "scores")
+    for num_parts in (2, 4):
+        run = start(*texts, noise=0.0, image_s=0.1)
+        run.wait_for(lambda wanted=num_parts: len(list(folder.glob("*.parquet"))) >= wanted)
+        run.kill()
+    assert start(*texts, image_s=0.0, noise=0.0).end() == 0
+    assert_whole(tmp_path / "out")
+    found, expected = (
+        pq.read_table(tmp_path / name / "scores").sort_by("row_number").to_pylist() for name in ("out", "undisturbed")
+    )
+    assert found == expected
+    assert all(row["texts_truncated"] == 0 and row["overall_gestalt"] for row in found)
+
+
 @pytest.mark.parametrize("how", ["SIGTERM", pytest.param("Ctrl-C", marks=pytest.mark.kills)])
 def test_a_stopped_run_writes_what_is_in_flight_and_leaves_no_process(start, tmp_path, how):
     run = start("--grace-s", 30, image_s=0.2)

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from artimuse.errors import BadOutput
+from artimuse.parity import ParityCertificate
 from artimuse.pipelines.report import QUANTILES, ScoreReport, read_table_facts
 from artimuse.sinks.parquet import ParquetSink
 from artimuse.sinks.parts import PARTS
@@ -25,10 +26,15 @@ REPORT = {
     "num_failed": 3,
     "errors": {"corrupt": 1, "not_found": 2},
     "score_quantiles": {"min": 1.25, "median": 51.5, "max": 97.0},
+    "num_described": 0,
+    "num_texts_truncated": 0,
     "num_new_rows": 2_000,
     "num_retried": 0,
     "num_recovered": 0,
+    "num_newly_described": 0,
+    "text_problems": {},
     "images_per_s": 12.34,
+    "parity": None,
     "phase_s": {"planning": 0.5, "scoring": 162.0},
     "worker_s": {"fetch": 1.0, "decode": 20.0, "score": 300.0, "write": 0.25},
     "rows_by_worker_node": {"10.0.0.1/abcdef12": 2_000},
@@ -201,6 +207,52 @@ def test_a_retry_tells_how_many_images_have_a_score_now():
     assert "5 failed before: 2 scored now, 3 failed again, 12.3 images/s; 11,995 were done before" in text
     text = " ".join(shown(report(num_new_rows=10, num_retried=5, num_recovered=5)).split())
     assert "10 images, 5 failed before: 5 scored now, 0 failed again, 12.3 images/s; 11,985 were done before" in text
+
+
+def test_texts_are_told_with_what_was_in_their_way():
+    text = shown(
+        report(
+            num_described=400,
+            num_texts_truncated=7,
+            num_newly_described=150,
+            text_problems={"changed": 2, "corrupt": 1},
+        )
+    )
+    assert "400 images described, 7 texts cut at --max-new-tokens, not possible for 3 (2 changed, 1 corrupt)" in text
+    assert "2,000 images, 150 described, 12.3 images/s" in text
+    assert "texts" not in shown(report())
+
+
+def test_images_without_their_texts_count_as_failed_for_the_exit_status():
+    settings = {"num_rows": 100, "num_failed": 1, "text_problems": {"changed": 2}}
+    assert report(**settings, max_failed=0.02).exit_status == 3
+    assert report(**settings, max_failed=0.03).exit_status == 0
+
+
+def test_the_comparison_with_the_reference_is_printed_and_is_in_the_json():
+    certificate = ParityCertificate(
+        engine="transformers",
+        reference="exact",
+        dtype="bfloat16",
+        num_images=32,
+        max_difference=0.25,
+        mean_difference=0.0625,
+        rank_correlation=0.99987,
+        tolerance=1.0,
+    )
+    text = shown(report(parity=certificate), width=200)
+    assert (
+        "as the reference  32 images by engine exact in bfloat16: at most 0.25 points apart, 0.062 on average,"
+        " rank correlation 0.9999 (allowed: 1)" in text
+    )
+    assert json.loads(report(parity=certificate).to_json())["parity"]["max_difference"] == 0.25
+
+
+def test_described_rows_and_cut_texts_of_the_table_are_counted(output, sink):
+    sink.write(score_rows([0, 1]))
+    sink.write(score_rows([2, 5], text="fine"))
+    facts = read_table_facts(output)
+    assert (facts.num_described, facts.num_texts_truncated) == (2, 0)
 
 
 def test_a_note_is_printed_below():

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from artimuse.configs import DecodeLimits, EngineConfig
+from artimuse.decode_limits import DecodeLimits
+from artimuse.engine_config import EngineConfig
 from artimuse.engines.fake import FakeEngine, FakeImages
 from artimuse.errors import ClusterProblem, EngineFailed
 from artimuse.images import decode
@@ -208,6 +209,18 @@ def test_an_engine_that_fails_on_every_picture_is_to_blame_itself(make_job, tmp_
     job = make_job(good_folder(tmp_path / "in", count))
     with pytest.raises(EngineFailed, match=complaint):
         scored(job, engine=PickyEngine(everything, raises=raises))
+
+
+def test_no_row_carries_the_blame_of_an_engine_that_says_that_it_has_failed(make_job, tmp_path):
+    class FallenEngine(FakeEngine):
+        def open(self, pixels_BHWC: PixelArray) -> AbstractContextManager[FakeImages]:
+            if dark(FakeImages(pixels_BHWC).brightness_B).any():
+                raise EngineFailed("start me anew")
+            return super().open(pixels_BHWC)
+
+    job = make_job(good_folder(tmp_path / "in", 5))
+    with pytest.raises(EngineFailed, match="start me anew"):
+        scored(job, engine=FallenEngine(job.engine))
 
 
 @pytest.mark.parametrize("raises", [True, False])

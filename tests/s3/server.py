@@ -14,6 +14,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from s3fs import S3FileSystem
 
 from artimuse.remote.store import forget_stores
 
@@ -57,9 +58,9 @@ def client(service: str, url: str, keys: Keys) -> Any:
     )
 
 
-def connect(monkeypatch: pytest.MonkeyPatch, url: str, keys: Keys) -> None:
-    """Points this process's S3 client there, as a user would."""
-    settings = {
+def settings(url: str, keys: Keys) -> dict[str, str]:
+    """The environment that points an S3 client there, as a user would."""
+    return {
         "AWS_ENDPOINT_URL": url,
         "AWS_ACCESS_KEY_ID": keys.key,
         "AWS_SECRET_ACCESS_KEY": keys.secret,
@@ -68,9 +69,15 @@ def connect(monkeypatch: pytest.MonkeyPatch, url: str, keys: Keys) -> None:
         "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    for name, value in settings.items():
+
+
+def connect(monkeypatch: pytest.MonkeyPatch, url: str, keys: Keys) -> None:
+    """Points this process's S3 client there."""
+    for name, value in settings(url, keys).items():
         monkeypatch.setenv(name, value)
     forget_stores()
+    # fsspec keeps one client per process for outputs, made with the variables of that time.
+    S3FileSystem.clear_instance_cache()
 
 
 def free_port() -> int:

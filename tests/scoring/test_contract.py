@@ -6,19 +6,29 @@ import numpy as np
 import pytest
 
 from artimuse.configs import StrategyName
+from artimuse.engines.fake import FakeImages
 from artimuse.errors import BadCheckpoint
 from artimuse.interfaces import FloatArray, ScoreStrategy
 from artimuse.scoring import STRATEGIES
+from artimuse.scoring.tokens import TokenStrategy
 
 SCORES = np.linspace(0, 100, 1001)
 
 
 @pytest.fixture(params=STRATEGIES)
-def strategy(request: pytest.FixtureRequest) -> ScoreStrategy:
+def any_strategy(request: pytest.FixtureRequest) -> ScoreStrategy:
     return STRATEGIES[request.param]
 
 
-def logits(strategy: ScoreStrategy, num_images: int = 64, *, scale: float = 5.0) -> FloatArray:
+@pytest.fixture(params=[name for name, strategy in STRATEGIES.items() if strategy.needs == "logits"])
+def strategy(request: pytest.FixtureRequest) -> TokenStrategy:
+    """Those that read a distribution over tokens."""
+    strategy = STRATEGIES[request.param]
+    assert isinstance(strategy, TokenStrategy)
+    return strategy
+
+
+def logits(strategy: TokenStrategy, num_images: int = 64, *, scale: float = 5.0) -> FloatArray:
     shape = (num_images, len(strategy.candidates))
     return np.random.default_rng(0).normal(0, scale, shape).astype(np.float32)
 
@@ -43,8 +53,22 @@ def test_strategies_ask_for_different_things():
     assert len(set(asked)) == len(asked)
 
 
-def test_there_is_a_question(strategy):
-    assert strategy.question.strip()
+def test_there_is_a_question(any_strategy):
+    assert any_strategy.question.strip()
+
+
+def test_images_that_are_asked_get_one_score_each(any_strategy):
+    images = FakeImages(np.zeros((3, 8, 8, 3), dtype=np.uint8))
+    scores = any_strategy.ask(images)
+    for column in (scores.mean_B, scores.std_B, scores.entropy_B):
+        assert column.shape == (3,)
+        assert column.dtype == np.float32
+    assert any_strategy.ask(FakeImages(np.zeros((0, 8, 8, 3), dtype=np.uint8))).mean_B.shape == (0,)
+
+
+def test_an_image_without_a_score_has_a_problem(any_strategy):
+    scores = any_strategy.ask(FakeImages(np.zeros((3, 8, 8, 3), dtype=np.uint8)))
+    assert [problem is not None for problem in scores.problems_B or [None] * 3] == np.isnan(scores.mean_B).tolist()
 
 
 def test_candidates_are_distinct_tokens_without_spaces(strategy):
@@ -118,9 +142,9 @@ def test_answers_are_candidates_near_the_score_and_rise_with_it(strategy):
 
 
 @pytest.mark.parametrize("score", [-0.001, 100.001, float("nan"), float("inf")])
-def test_scores_off_the_scale_have_no_answer(strategy, score):
+def test_scores_off_the_scale_have_no_answer(any_strategy, score):
     with pytest.raises(ValueError, match=r"0\.\.100"):
-        strategy.answer(score)
+        any_strategy.answer(score)
 
 
 def test_a_vocabulary_without_the_candidates_is_refused(strategy):

@@ -16,9 +16,14 @@ FINGERPRINTS = {"plan": {"input": "/photos"}, "score": {"weights": "abc", "strat
 
 
 def score_rows(
-    row_numbers: Iterable[int], *, score: float | None = 50.0, code: str | None = None, attempt: int = 1
+    row_numbers: Iterable[int],
+    *,
+    score: float | None = 50.0,
+    code: str | None = None,
+    attempt: int = 1,
+    text: str | None = None,
 ) -> pa.Table:
-    """Rows with these numbers, failed if there is an error code or no score."""
+    """Rows with these numbers, failed if there is an error code or no score; described if there is a text."""
     if score is None:
         code = code or "not_found"
     rows = [
@@ -29,6 +34,8 @@ def score_rows(
             "status": "failed" if code else "ok",
             "error_code": code,
             "score": None if code else score,
+            "overall_gestalt": text,
+            "texts_truncated": None if text is None else 0,
             "attempt": attempt,
         }
         for number in row_numbers

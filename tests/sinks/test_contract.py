@@ -9,6 +9,7 @@ import pytest
 from artimuse.errors import BadOutput, RunMismatch
 from artimuse.interfaces import Ledger, Sink
 from artimuse.sinks import SINKS
+from artimuse.sinks.run_file import read_run, write_run
 from artimuse.storage import Folder
 from tests.sinks.score_rows import FINGERPRINTS, begin_run, score_rows
 
@@ -99,10 +100,20 @@ def test_other_fingerprints_are_refused_naming_the_field(sink: Sink, kind: str, 
 
 def test_every_field_that_differs_is_named(sink: Sink):
     with pytest.raises(RunMismatch) as caught:
-        sink.open({"score": {"weights": "x", "strategy": "levels_5", "dtype": "y"}, "texts": {"prompt": "z"}})
+        sink.open({"plan": {"input": "/else"}, "score": {"weights": "x", "strategy": "levels_5", "dtype": "y"}})
     message = str(caught.value)
-    assert all(field in message for field in ("score weights", "score dtype", "texts prompt"))
+    assert all(field in message for field in ("plan input", "score weights", "score dtype"))
     assert "strategy" not in message
+
+
+def test_first_texts_are_no_mismatch_and_other_texts_are(sink: Sink, output: Folder):
+    texts = {"weights": "abc", "max_new_tokens": 256}
+    sink.open({**FINGERPRINTS, "texts": texts})
+    write_run(output, {**read_run(output), "fingerprints": {**FINGERPRINTS, "texts": texts}})
+    sink.open({**FINGERPRINTS, "texts": texts})
+    sink.open(FINGERPRINTS)
+    with pytest.raises(RunMismatch, match="texts max_new_tokens: OUTPUT has 256, this run has 8"):
+        sink.open({**FINGERPRINTS, "texts": {**texts, "max_new_tokens": 8}})
 
 
 @pytest.mark.parametrize("name", SINKS)

@@ -9,11 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from artimuse.errors import BadOutput
+from artimuse.pipelines.rows import WITHOUT_TEXTS, Condition
+from artimuse.schema import score_schema
 from artimuse.sinks.ledger import PartsLedger
 from artimuse.sinks.parquet import ParquetSink
 from artimuse.sinks.parts import PARTS, parts_by_shard, store_part
 from artimuse.storage import Folder
-from tests.sinks.score_rows import FINGERPRINTS, score_rows
+from tests.sinks.score_rows import FINGERPRINTS, VALUES, score_rows
 
 
 @pytest.fixture
@@ -150,9 +152,21 @@ def test_untidy_shards_are_told_apart(sink: ParquetSink, ledger):
     sink.write(score_rows(range(6, 10)))  # shard 0 is whole, in two parts
     sink.write(score_rows([10, 11]))
     sink.write(score_rows([11, 12]))  # shard 1 has a row twice
-    sink.write(score_rows([20], attempt=2))  # shard 2 has a row that waits
+    sink.write(score_rows([20], attempt=2), replaces=True)  # shard 2 has a row that waits
     opened = ledger()
     assert opened.num_done() == 13
     assert opened.scattered_shards() == {0}
     assert opened.overlapping_shards == {1}
     assert opened.staged_shards == {2}
+
+
+def test_rows_are_found_by_a_condition_on_their_columns(sink: ParquetSink, ledger):
+    condition = Condition("score >= 60", score_schema(VALUES, pa.schema([])), among=WITHOUT_TEXTS)
+    sink.write(score_rows([0, 3], score=70))
+    sink.write(score_rows([4], score=70, text="described"))
+    sink.write(score_rows([5], score=50))
+    sink.write(score_rows([7], code="corrupt"))
+    sink.write(score_rows([3, 8], score=90))  # 3 is in two parts
+    sink.write(score_rows([12], score=70))
+    opened = ledger()
+    assert [opened.offsets_where(shard, condition).tolist() for shard in range(3)] == [[0, 3, 8], [2], []]

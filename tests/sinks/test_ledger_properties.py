@@ -1,7 +1,7 @@
-"""Any order of writes, crashes, damage, stray workers, resumes and retries, against a model of one number per row.
+"""Any order of writes, crashes, damage, stray workers, resumes, retries and texts, against a model of the rows.
 
-The model holds, for each row, the latest attempt that has reached the storage. Scores are noisy: which of several
-scores of the same attempt a row ends with is left open.
+The model holds, for each row, the latest attempt that has reached the storage, and whether it has its texts. Scores
+are noisy: which of several scores of the same attempt a row ends with is left open.
 """
 
 import logging
@@ -37,6 +37,9 @@ logger = logging.getLogger("artimuse.sinks.parts")
 
 shards = st.integers(0, 2)
 outcomes = st.sampled_from([None, None, *CODES])
+Version = tuple[int, bool]
+"""The attempt, and whether it has texts: the greater is the later."""
+
 steps_to_crash = st.one_of(st.just(1_000), st.integers(0, 12))
 
 
@@ -49,7 +52,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.output = Folder.at(f"memory://{uuid4().hex}")
         begin_run(self.output, num_rows=NUM_ROWS, rows_per_shard=ROWS_PER_SHARD)
         write_manifest(self.output, num_rows=NUM_ROWS, rows_per_shard=ROWS_PER_SHARD)
-        self.attempts: dict[int, int] = {}
+        self.versions: dict[int, Version] = {}
         """The model."""
         self.written: dict[tuple[int, int], set[float | None]] = defaultdict(set)
         """(row, attempt) -> scores."""
@@ -83,11 +86,11 @@ class LedgerMachine(RuleBasedStateMachine):
         self.units = []
 
     @precondition(lambda self: self.units)
-    @rule(data=st.data(), outcome=outcomes)
-    def write_a_unit_or_its_first_rows(self, data: st.DataObject, outcome: str | None) -> None:
+    @rule(data=st.data(), outcome=outcomes, has_texts=st.booleans())
+    def write_a_unit_or_its_first_rows(self, data: st.DataObject, outcome: str | None, has_texts: bool) -> None:
         unit = self.units.pop(data.draw(st.integers(0, len(self.units) - 1)))
         num_rows = data.draw(st.integers(1, len(unit.offsets)))
-        self.write(dict.fromkeys(self.rows_of(unit)[:num_rows], unit.attempt), outcome)
+        self.write(dict.fromkeys(self.rows_of(unit)[:num_rows], unit.attempt), outcome, has_texts=has_texts)
         if num_rows < len(unit.offsets):
             self.given_up.append(unit)
 
@@ -105,25 +108,55 @@ class LedgerMachine(RuleBasedStateMachine):
             if rows:
                 self.write(rows, outcome)
 
-    @precondition(lambda self: self.attempts)
-    @rule(data=st.data(), outcome=outcomes)
-    def rows_are_written_again_later(self, data: st.DataObject, outcome: str | None) -> None:
-        """As texts will be, which are asked for when the scores are long there."""
-        shard = data.draw(st.sampled_from([row // ROWS_PER_SHARD for row in self.attempts]))
-        candidates = [row for row in self.attempts if row // ROWS_PER_SHARD == shard]
+    @precondition(lambda self: self.versions)
+    @rule(data=st.data(), outcome=outcomes, has_texts=st.booleans())
+    def rows_are_tried_again(self, data: st.DataObject, outcome: str | None, has_texts: bool) -> None:
+        shard = data.draw(st.sampled_from([row // ROWS_PER_SHARD for row in self.versions]))
+        candidates = [row for row in self.versions if row // ROWS_PER_SHARD == shard]
         rows = data.draw(st.lists(st.sampled_from(candidates), min_size=1, unique=True))
-        self.write({row: self.attempts[row] + 1 for row in rows}, outcome)
+        self.write({row: self.versions[row][0] + 1 for row in rows}, outcome, has_texts=has_texts)
+
+    @precondition(lambda self: self.good_rows_without_texts())
+    @rule(data=st.data(), num_steps=st.one_of(st.none(), steps_to_crash))
+    def texts_are_added_to_rows_of_the_table(self, data: st.DataObject, num_steps: int | None) -> None:
+        """By a worker that has read them, whatever may be staged for the same rows meanwhile."""
+        there = self.good_rows_without_texts()
+        shard = data.draw(st.sampled_from(sorted({row // ROWS_PER_SHARD for row in there})))
+        candidates = [row for row in there if row // ROWS_PER_SHARD == shard]
+        rows = data.draw(st.lists(st.sampled_from(candidates), min_size=1, unique=True))
+        described = [score_rows([row], score=there[row][1], attempt=there[row][0], text="fine") for row in rows]
+        ParquetSink(self.output, ROWS_PER_SHARD).write(pa.concat_tables(described), replaces=True)
+        for row in rows:
+            self.versions[row] = max(self.versions[row], (there[row][0], True))
+        if num_steps is not None:
+            self.finish(shard, num_steps)
+
+    def good_rows_without_texts(self) -> dict[int, tuple[int, float]]:
+        """Row -> attempt and score, of the rows that a reader of the table finds."""
+        found = {}
+        for name in self.output.names(PARTS):
+            try:
+                part = self.read(f"{PARTS}/{name}")
+            except (OSError, pa.ArrowException):
+                continue
+            for row in part.to_pylist():
+                if row["score"] is not None and row["texts_truncated"] is None:
+                    found[row["row_number"]] = row["attempt"], row["score"]
+        return found
 
     @rule(shard=shards, num_steps=steps_to_crash)
+    def a_shard_is_finished(self, shard: int, num_steps: int) -> None:
+        self.finish(shard, num_steps)
+
     def finish(self, shard: int, num_steps: int) -> None:
         size = min(ROWS_PER_SHARD, NUM_ROWS - shard * ROWS_PER_SHARD)
-        is_complete = sum(row // ROWS_PER_SHARD == shard for row in self.attempts) == size
+        is_complete = sum(row // ROWS_PER_SHARD == shard for row in self.versions) == size
         try:
             finish_shard(CrashingFolder.over(self.output, num_steps), shard, is_complete=is_complete)
         except Crash:
             self.kill_the_driver()
 
-    @precondition(lambda self: self.attempts)
+    @precondition(lambda self: self.versions)
     @rule(data=st.data(), share=st.floats(0, 0.99))
     def tear_a_part(self, data: st.DataObject, share: float) -> None:
         paths = [f"{folder}/{name}" for folder in (PARTS, STAGED) for name in self.output.names(folder)]
@@ -133,11 +166,11 @@ class LedgerMachine(RuleBasedStateMachine):
         whole = self.output.read(path)
         self.output.write(path, whole[: int(share * len(whole))])
         # The rows of the part are as they are elsewhere, or gone.
-        self.attempts = self.stored_attempts()
+        self.versions = self.stored_versions()
 
     @invariant()
     def no_row_is_lost_at_any_moment(self) -> None:
-        assert self.stored_attempts() == self.attempts
+        assert self.stored_versions() == self.versions
 
     def teardown(self) -> None:
         """To the end, without further mishaps."""
@@ -157,7 +190,8 @@ class LedgerMachine(RuleBasedStateMachine):
         tables = [self.read(f"{PARTS}/{name}") for name in self.output.names(PARTS)]
         rows = pa.concat_tables(tables).sort_by("row_number").to_pylist()
         assert [row["row_number"] for row in rows] == list(range(NUM_ROWS))
-        assert {row["row_number"]: row["attempt"] for row in rows} == self.attempts
+        found = {row["row_number"]: (row["attempt"], row["texts_truncated"] is not None) for row in rows}
+        assert found == self.versions
         for row in rows:
             assert row["score"] in self.written[row["row_number"], row["attempt"]]
         assert len(tables) == 3
@@ -166,31 +200,37 @@ class LedgerMachine(RuleBasedStateMachine):
         report = verify(VerifyConfig(output=self.output.url()), Console(quiet=True))
         assert report.exit_status == 0, report
 
-    def write(self, attempts: dict[int, int], code: str | None) -> None:
+    def write(self, attempts: dict[int, int], code: str | None, *, has_texts: bool = False) -> None:
+        """Rows of one shard that a worker has scored, and described if they have a score."""
         self.num_scores += 1
         score = None if code else float(self.num_scores)
-        tables = [score_rows([row], score=score, code=code, attempt=attempt) for row, attempt in attempts.items()]
-        ParquetSink(self.output, ROWS_PER_SHARD).write(pa.concat_tables(tables))
+        text = "fine" if has_texts and not code else None
+        tables = [
+            score_rows([row], score=score, code=code, attempt=attempt, text=text) for row, attempt in attempts.items()
+        ]
+        is_retry = max(attempts.values()) > 1
+        ParquetSink(self.output, ROWS_PER_SHARD).write(pa.concat_tables(tables), replaces=is_retry)
         for row, attempt in attempts.items():
             self.written[row, attempt].add(score)
-            self.attempts[row] = max(attempt, self.attempts.get(row, 0))
+            self.versions[row] = max((attempt, text is not None), self.versions.get(row, (0, False)))
 
-    def stored_attempts(self) -> dict[int, int]:
-        """The latest attempt of each row that can be read anywhere."""
-        latest: dict[int, int] = {}
+    def stored_versions(self) -> dict[int, Version]:
+        """The latest version of each row that can be read anywhere."""
+        latest: dict[int, Version] = {}
         for folder in (PARTS, STAGED):
             for name in self.output.names(folder):
                 try:
                     part = self.read(f"{folder}/{name}")
                 except (OSError, pa.ArrowException):
                     continue
-                for row, attempt in zip(part["row_number"].to_pylist(), part["attempt"].to_pylist()):
-                    latest[row] = max(attempt, latest.get(row, 0))
+                for row in part.to_pylist():
+                    version = row["attempt"], row["texts_truncated"] is not None
+                    latest[row["row_number"]] = max(version, latest.get(row["row_number"], (0, False)))
         return latest
 
     def read(self, path: str) -> pa.Table:
         with self.output.open(path) as file:
-            return pq.read_table(file, columns=["row_number", "attempt", "score"])
+            return pq.read_table(file, columns=["row_number", "attempt", "score", "texts_truncated"])
 
     @staticmethod
     def rows_of(unit: Unit) -> list[int]:
@@ -207,4 +247,4 @@ class NoFinishing:
 LedgerMachine.TestCase.settings = settings(
     max_examples=30, stateful_step_count=20, deadline=None, derandomize=True, print_blob=True
 )
-test_every_row_is_there_once_in_its_latest_attempt = LedgerMachine.TestCase
+test_every_row_is_there_once_in_its_latest_version = LedgerMachine.TestCase

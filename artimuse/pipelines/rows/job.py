@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from artimuse.attributes import ATTRIBUTES
 from artimuse.decode_limits import DecodeLimits
 from artimuse.engine_config import EngineConfig
 from artimuse.errors import ClusterProblem, RowError
+from artimuse.prompts import attribute_question
 from artimuse.schema import score_schema
 from artimuse.scoring import STRATEGIES
 from artimuse.sources.fetch import fetch
@@ -21,6 +23,22 @@ FETCH_S = "artimuse:fetch_s"
 DECODE_S = "artimuse:decode_s"
 SCORE_S = "artimuse:score_s"
 WORKER = "artimuse:worker"
+TEXT_PROBLEM = "artimuse:text_problem"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextJob:
+    """Which images are described, and how."""
+
+    attributes: tuple[str, ...]
+    """Slugs."""
+    where: str
+    """A condition of DuckDB's SQL on a row of the score table."""
+    max_new_tokens: int
+
+    @property
+    def questions(self) -> list[str]:
+        return [attribute_question(attribute) for attribute in ATTRIBUTES if attribute.slug in self.attributes]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +50,9 @@ class ScoreJob:
     engine: EngineConfig
     strategy: str
     limits: DecodeLimits
+    texts: TextJob | None = None
+    rows_exist: bool = False
+    """True to describe rows that are in the table, with their scores; False to score, and describe, new ones."""
     with_metadata: bool = False
     """True to read what generators wrote into their images."""
     carried: pa.Schema

@@ -7,38 +7,42 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 
-from artimuse.pipelines.rows.job import BEGAN_AT, DECODE_S, FETCH_S, SCORE_S, WORKER, ScoreJob
+from artimuse.pipelines.rows.job import BEGAN_AT, DECODE_S, FETCH_S, SCORE_S, TEXT_PROBLEM, WORKER, ScoreJob
 from artimuse.sinks.parquet import ParquetSink
 
 
 class RowWriter:
-    """Writes score-table rows through the sink: a part per plan shard, first attempts and later ones apart."""
+    """Writes score-table rows through the sink: a part per plan shard, rows that replace others apart."""
 
     def __init__(self, job: ScoreJob) -> None:
         self.sink = ParquetSink(job.output, job.rows_per_shard)
-        self.schema = job.schema
-        self.rows_per_shard = job.rows_per_shard
+        self.job = job
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         """One receipt per part, as a table: Ray carries tables."""
-        kinds = np.stack([rows["row_number"].to_numpy() // self.rows_per_shard, rows["attempt"].to_numpy() > 1])
+        is_retry = rows["attempt"].to_numpy() > 1
+        replaces = np.full(len(rows), True) if self.job.rows_exist else is_retry
+        kinds = np.stack([rows["row_number"].to_numpy() // self.job.rows_per_shard, replaces])
         return pa.Table.from_pylist(
             [
-                self._write(int(kind[0]), rows.filter(pa.array((kinds == kind[:, None]).all(axis=0))))
+                self._write(int(kind[0]), bool(kind[1]), rows.filter(pa.array((kinds == kind[:, None]).all(axis=0))))
                 for kind in np.unique(kinds, axis=1).T
             ]
         )
 
-    def _write(self, shard: int, rows: pa.Table) -> dict[str, int | float | str]:
+    def _write(self, shard: int, replaces: bool, rows: pa.Table) -> dict[str, int | float | str]:
         start = time.perf_counter()
-        receipt = self.sink.write(rows.select(self.schema.names).cast(self.schema))
+        schema = self.job.schema
+        receipt = self.sink.write(rows.select(schema.names).cast(schema), replaces=replaces)
         failed = rows["error_code"].drop_null().to_pylist()
         return {
             "part": receipt.part,
             "shard": shard,
             "num_rows": receipt.num_rows,
-            "num_retried": int((rows["attempt"].to_numpy() > 1).sum()),
+            "replaces": replaces,
             "num_failed": len(failed),
+            "num_described": len(rows) - rows["texts_truncated"].null_count,
+            "text_problems": json.dumps(Counter(rows[TEXT_PROBLEM].drop_null().to_pylist())),
             "began_at": min(rows[BEGAN_AT].to_pylist()),
             "workers": json.dumps(Counter(rows[WORKER].to_pylist())),
             "fetch_s": _total(rows, FETCH_S),

@@ -1,8 +1,8 @@
 """Faults for the kill tests: on PYTHONPATH, this changes a run's driver and all its workers as they are imported.
 
-The fake engine takes `LAB_IMAGE_S` per image, its scores differ from call to call, and it notes in `LAB_LOG` how many
-images each call had. The process that makes the first part whose name contains `LAB_KILL_AT` appear is killed before
-it can say so.
+The fake engine takes `LAB_IMAGE_S` per image, its scores differ by up to `LAB_NOISE` of the scale from call to call,
+and it notes in `LAB_LOG` how many images each call had. The process that makes the first part whose name contains
+`LAB_KILL_AT` appear is killed before it can say so.
 """
 
 import os
@@ -28,7 +28,7 @@ def make_engine_slow_and_noisy(module: ModuleType) -> None:
             log.write(f"{len(pixels_BHWC)}\n")
         time.sleep(float(os.environ["LAB_IMAGE_S"]) * len(pixels_BHWC))
         with open_images(self, pixels_BHWC) as images:
-            images.brightness_B = images.brightness_B + random.uniform(0, 0.1)
+            images.brightness_B = images.brightness_B + random.uniform(0, float(os.environ["LAB_NOISE"]))
             yield images
 
     engine.open = open_slowly

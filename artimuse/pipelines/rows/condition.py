@@ -1,0 +1,74 @@
+"""`--attributes-where`: which rows of the score table a condition in DuckDB's SQL selects, each row by itself."""
+
+import json
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyarrow.dataset import Dataset
+
+from artimuse.errors import BadInput
+
+# DuckDB has no 16-bit floats (duckdb 2.0).
+HIDDEN_COLUMNS = ("score_probs",)
+EVERY_ROW = "true"
+WITHOUT_TEXTS = "status = 'ok' AND texts_truncated IS NULL"
+"""Rows that can get texts."""
+
+
+class Condition:
+    """A checked condition over the columns of the score table."""
+
+    def __init__(self, sql: str, schema: pa.Schema, *, among: str = EVERY_ROW) -> None:
+        """`sql` is the user's, `among` a condition of our own before it.
+
+        Raises BadInput if the condition is no SQL for this schema, or looks at more than one row."""
+        self.sql = sql
+        self.among = among
+        self.schema = pa.schema([field for field in schema if field.name not in HIDDEN_COLUMNS])
+        # A condition selects rows; it reads no files and writes none.
+        self._connection = duckdb.connect(config={"threads": 1, "enable_external_access": "false"})
+        self._refuse_other_rows()
+        try:
+            self.select(self.schema.empty_table())
+        except BadInput as error:
+            raise BadInput(f"{error}; the columns are {', '.join(self.schema.names)}") from error
+
+    def select(self, rows: pa.Table | Dataset) -> npt.NDArray[np.int64]:
+        """The row numbers of the rows that fulfil it. The rows have the columns of `schema`, and maybe others.
+
+        Raises BadInput if a value of theirs is none that the condition can take.
+        """
+        if isinstance(rows, pa.Table):
+            rows = rows.select(self.schema.names)
+        self._connection.register("rows", rows)
+        try:
+            found = self._connection.execute(self._query).fetchnumpy()["row_number"]
+        except duckdb.Error as error:
+            raise BadInput(f"--attributes-where {self.sql!r}: {str(error).splitlines()[0]}") from error
+        finally:
+            self._connection.unregister("rows")
+        numbers: npt.NDArray[np.int64] = np.asarray(found, dtype=np.int64)
+        return numbers
+
+    @property
+    def _query(self) -> str:
+        # On lines of its own, so that a comment at its end hides nothing.
+        return f"SELECT row_number FROM rows WHERE {self.among} AND (\n{self.sql}\n)"
+
+    def _refuse_other_rows(self) -> None:
+        """The same condition must select the same rows, whether it sees them in batches or all at once."""
+        [(text,)] = self._connection.execute("SELECT json_serialize_sql(?)", [self._query]).fetchall()
+        tree = json.loads(text)
+        if tree["error"]:
+            raise BadInput(f"--attributes-where {self.sql!r}: {tree['error_message']}")
+        [statement] = tree["statements"]
+        if _has_subquery(statement["node"]["where_clause"]):
+            raise BadInput(f"--attributes-where {self.sql!r}: a condition looks at one row, and has no SELECT in it")
+
+
+def _has_subquery(node: object) -> bool:
+    if isinstance(node, dict):
+        return node.get("class") == "SUBQUERY" or any(map(_has_subquery, node.values()))
+    return isinstance(node, list) and any(map(_has_subquery, node))
