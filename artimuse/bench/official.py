@@ -1,8 +1,9 @@
 """How the official code goes through its images, as something to be compared with.
 
 One image and one prompt at a time; the image is encoded again for every prompt; logits over the whole vocabulary at
-all positions of the prompt, and for the score all hidden states; texts through `generate`. Attention is PyTorch's
-fused one, as in the engines, where the official code needs a package of its own for that.
+all positions of the prompt, and for the score all hidden states; texts through `generate`. Attention on a GPU is
+PyTorch's fused one, as in the engines, for that of the package that the official code uses there; on a CPU, which that
+package does not know, it is plain matrix products, as there.
 Source: official evaluation code, commit 750d980, on transformers 4.37, read for what it computes; none of it is here.
 """
 
@@ -25,8 +26,13 @@ class OfficialLoop(NetworkEngine):
 
     @contextmanager
     def open(self, pixels_BHWC: PixelArray) -> Iterator["LoopedImages"]:
-        """Encodes nothing: each question does."""
-        yield LoopedImages(self, pixels_BHWC)
+        """Encodes nothing: each question does. The network is the engine's too, and gets its attention back."""
+        model: Any = self.network.model
+        model.set_attn_implementation("sdpa" if self.device.type == "cuda" else "eager")
+        try:
+            yield LoopedImages(self, pixels_BHWC)
+        finally:
+            model.set_attn_implementation("sdpa")
 
 
 class LoopedImages:
