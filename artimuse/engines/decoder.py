@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import InternVLForConditionalGeneration
 
+from artimuse.engines.attention import attend_causal, attend_grouped
 from artimuse.errors import BadCheckpoint
 
 Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -123,36 +124,6 @@ class Decoder:
 
     def _heads(self, projected: torch.Tensor) -> torch.Tensor:
         return projected.view(*projected.shape[:-1], -1, self.head_size).transpose(1, 2)
-
-
-def attend_causal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    """Attention of (B, JG, S, E) over (B, J, S, E), each token over itself and those before it."""
-    if q.device.type != "cpu" or q.dtype == torch.float32:
-        return functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-    # In 16 bits plain products are faster on CPUs: the fused kernel has slow ones of its own (torch 2.13).
-    num_sequences, num_heads, num_tokens, head_size = q.shape
-    num_kv = num_sequences * k.shape[1]
-    num_groups = num_heads // k.shape[1]
-    keys, values = (part.reshape(num_kv, num_tokens, head_size) for part in (k, v))
-    folded = (q * head_size**-0.5).reshape(num_kv, num_groups * num_tokens, head_size)
-    weights = torch.bmm(folded, keys.transpose(1, 2)).view(num_kv, num_groups, num_tokens, num_tokens)
-    weights += torch.full((num_tokens, num_tokens), -torch.inf, dtype=q.dtype).triu(1)
-    attended = torch.bmm(torch.softmax(weights, -1).view(num_kv, -1, num_tokens), values)
-    return attended.reshape(q.shape)
-
-
-def attend_grouped(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Attention of (B, JG, S, E) over (B, J, T, E); the mask is (S, T) or (B, 1, S, T), boolean or added.
-
-    The queries of a group become one longer sequence, so that keys and values are read once for all of them.
-    """
-    num_sequences, num_heads, num_queries, head_size = q.shape
-    num_kv_heads = k.shape[1]
-    num_groups = num_heads // num_kv_heads
-    folded = q.reshape(num_sequences, num_kv_heads, num_groups * num_queries, head_size)
-    tiled = mask.unsqueeze(-3).expand(*mask.shape[:-2], num_groups, *mask.shape[-2:]).flatten(-3, -2)
-    attended = functional.scaled_dot_product_attention(folded, k, v, attn_mask=tiled)
-    return attended.reshape(q.shape)
 
 
 def _swiglu(hidden: torch.Tensor, mlp: Any) -> torch.Tensor:

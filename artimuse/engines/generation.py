@@ -12,7 +12,8 @@ from itertools import accumulate
 
 import torch
 
-from artimuse.engines.decoder import Decoder, KeysValues, attend_grouped
+from artimuse.engines.attention import attend_grouped
+from artimuse.engines.decoder import Decoder, KeysValues
 
 # Images whose questions go through the network together: fewer would not fill it.
 IMAGES_PER_ADMISSION = 4

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from artimuse.engine_config import EngineConfig
 from artimuse.engines.answers import candidate_ids
+from artimuse.engines.attention import attention_of
 from artimuse.engines.decoder import Decoder, KeysValues
 from artimuse.engines.generation import Generator
 from artimuse.engines.memory import is_out_of_memory, probe_batch_size
@@ -55,6 +56,11 @@ class TransformersEngine(NetworkEngine):
             yield images
         finally:
             images.batches.clear()
+
+    def encode(self, pixels_BHWC: PixelArray) -> torch.Tensor:
+        """Embeddings (B, N, D) of the images of one sub-batch."""
+        with attention_of(self.network.model.model.vision_tower):
+            return super().encode(pixels_BHWC)
 
     @torch.inference_mode()
     def read_prompt(
