@@ -21,9 +21,15 @@ LOG_WIDTH = 120
 VERBS: dict[str, tuple[str, str]] = {
     "score": ("artimuse.configs:ScoreConfig", "artimuse.pipelines.score:run"),
     "verify": ("artimuse.configs:VerifyConfig", "artimuse.sinks.verify:run"),
+    "train": ("artimuse.train_config:TrainConfig", "artimuse.training.run:run"),
+    "export": ("artimuse.configs:ExportConfig", "artimuse.training.export:run"),
     "bench": ("artimuse.configs:BenchConfig", "artimuse.bench.run:run"),
     "demo": ("artimuse.configs:DemoConfig", "artimuse.demo:run"),
 }
+
+
+# Where the defaults of a verb's options come from, if they depend on its arguments.
+DEFAULTS = {"train": "artimuse.presets:asked_for"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,8 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(f"artimuse: unknown command {verb!r}; one of {', '.join(VERBS)}", markup=False)
         return 2
     config_class, function = VERBS[verb]
+    default = _resolve(DEFAULTS[verb])(rest) if verb in DEFAULTS else None
     try:
-        config = tyro.cli(_resolve(config_class), prog=f"artimuse {verb}", args=rest)
+        config = tyro.cli(_resolve(config_class), prog=f"artimuse {verb}", args=rest, default=default)
     except SystemExit as exit_:
         return int(exit_.code or 0)
     _configure_logging(console, debug=config.debug)

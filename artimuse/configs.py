@@ -118,14 +118,7 @@ class ScoreConfig:
     @property
     def worker_range(self) -> tuple[int, int] | None:
         """Smallest and largest number of workers; None for auto."""
-        if self.workers == "auto":
-            return None
-        match = re.fullmatch(r"(\d+)(?::(\d+))?", self.workers)
-        if match:
-            low, high = int(match[1]), int(match[2] or match[1])
-            if 1 <= low <= high:
-                return low, high
-        raise ValueError(f"--workers {self.workers}: expected auto, N or MIN:MAX with 1 <= MIN <= MAX")
+        return parse_workers(self.workers)
 
     @property
     def limits(self) -> DecodeLimits:
@@ -221,3 +214,35 @@ class VerifyConfig:
     """Print the report as JSON on stdout."""
     debug: tyro.conf.FlagCreatePairsOff[bool] = False
     """Show tracebacks."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportConfig:
+    """Write a checkpoint of a training run as a model: adapters merged, read again and compared."""
+
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
+    """OUTPUT of `artimuse train`, finished or not."""
+    destination: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DESTINATION")]
+    """A new directory or URL."""
+    to: Literal["native", "official"] = "native"
+    """The layout: transformers' own, or that of the published checkpoints."""
+    step: int | None = None
+    """Which checkpoint. Default: the best by validation, or the last."""
+    device: Device = "auto"
+    """Where the comparison runs; auto: cuda if there is a GPU."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print the report as JSON on stdout."""
+    debug: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Show tracebacks."""
+
+
+def parse_workers(workers: str) -> tuple[int, int] | None:
+    """Smallest and largest number from N or MIN:MAX; None for auto. Raises ValueError for anything else."""
+    if workers == "auto":
+        return None
+    match = re.fullmatch(r"(\d+)(?::(\d+))?", workers)
+    if match:
+        low, high = int(match[1]), int(match[2] or match[1])
+        if 1 <= low <= high:
+            return low, high
+    raise ValueError(f"--workers {workers}: expected auto, N or MIN:MAX with 1 <= MIN <= MAX")

@@ -48,6 +48,18 @@ class ParityFailed(ArtiMuseError):
     """An engine's scores differ from those of the plain reference by more than is allowed."""
 
 
+class TrainingDiverged(ArtiMuseError):
+    """The loss or the gradients of a training run are no numbers any more."""
+
+
+class TrainingFailed(ArtiMuseError):
+    """The workers of a training run were lost more often than is allowed; it can be gone on with."""
+
+
+class ExportFailed(ArtiMuseError):
+    """A trained model that did not learn, or that answers otherwise once it is merged and read again."""
+
+
 class Interrupted(ArtiMuseError):
     """The run was stopped from outside; what is finished is on disk and the same command resumes it."""
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -63,6 +64,29 @@ class Folder:
             else:
                 # One PUT, or one multipart upload that is completed at its end.
                 self.filesystem.pipe_file(self._path(name), data)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """A local path for a file that may be larger than memory; like `write`, it appears in one step, on leaving."""
+        if self.is_local:
+            with self._explained(name, "written"), _appearing(Path(self._path(name))) as path:
+                yield path
+        else:
+            with tempfile.TemporaryDirectory(prefix="artimuse-") as place:
+                path = Path(place) / PurePosixPath(name).name
+                yield path
+                with self._explained(name, "written"):
+                    self.filesystem.put_file(str(path), self._path(name))
+
+    def local_copy(self, name: str, directory: Path) -> Path:
+        """The file itself if it is on this machine, else a copy in the directory."""
+        if self.is_local:
+            return Path(self._path(name))
+        copy = directory / name
+        with self._explained(name, "read"):
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            self.filesystem.get_file(self._path(name), str(copy))
+        return copy
 
     def read(self, name: str) -> bytes:
         with self._explained(name, "read"):
@@ -153,12 +177,18 @@ def open_file(place: str, *, read_ahead_bytes: int = 2**20) -> BinaryIO:
 
 
 def _write_local(path: Path, data: bytes) -> None:
+    with _appearing(path) as unfinished:
+        unfinished.write_bytes(data)
+
+
+@contextmanager
+def _appearing(path: Path) -> Iterator[Path]:
+    """Where to write a file that gets its name when it is whole and on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{uuid4().hex[:12]}{_UNFINISHED_SUFFIX}")
     try:
-        with unfinished.open("xb") as file:
-            file.write(data)
-            file.flush()
+        yield unfinished
+        with unfinished.open("rb") as file:
             # Without this a power cut can leave the final name on an empty file. The rename itself may be lost:
             # then the file was never written, which every reader can live with.
             os.fsync(file.fileno())

@@ -32,6 +32,10 @@ _REQUIRED = tuple(field.name for field in ANNOTATION_SCHEMA if not field.nullabl
 _MAX_SPLITS_NAMED = 10
 
 
+class NoSuchSplit(BadInput):
+    """The table is well, but no row is of the split asked for."""
+
+
 class TableReader:
     """Implements `interfaces.DatasetReader`. Relative URIs are below the table's own directory, as in a manifest.
 
@@ -44,7 +48,7 @@ class TableReader:
         """Annotations of one split, in file order, in bounded memory.
 
         Raises BadInput naming the file, and the row (from 0) if it is one row's fault; other splits' rows are not
-        checked. BadInput as well if there is no row of this split.
+        checked. NoSuchSplit if there is no row of this split.
         """
         splits: set[str] = set()
         num_rows = 0
@@ -58,7 +62,7 @@ class TableReader:
                 first_row += batch.num_rows
         if not num_rows:
             found = ", ".join(sorted(splits)[:_MAX_SPLITS_NAMED]) or "none, the table is empty"
-            raise BadInput(f"{root}: no row of split {split!r}; splits found: {found}")
+            raise NoSuchSplit(f"{root}: no row of split {split!r}; splits found: {found}")
 
 
 def _files(root: str) -> list[str]:

@@ -110,15 +110,22 @@ def is_submitted_job() -> bool:
     return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
 
-def refuse_relative_paths(config: ScoreConfig) -> None:
-    """Raises ClusterProblem for relative paths in a submitted job: they would point into its temporary copy."""
-    places = {"INPUT": config.input, "OUTPUT": config.output}
-    # A model may be a built-in name or a Hub id, which look like relative paths.
-    if config.model.startswith(".") or Path(config.model).is_dir():
-        places["--model"] = config.model
+def refuse_relative_paths(places: Mapping[str, str], *, models: Mapping[str, str]) -> None:
+    """Raises ClusterProblem for relative paths in a submitted job: they would point into its temporary copy.
+
+    Both map what an argument is called to its value.
+    """
     for name, place in places.items():
-        if "://" not in place and not Path(place).is_absolute():
-            raise ClusterProblem(f"{name} {place}: a submitted job needs an absolute path or a URL")
+        _refuse_relative_path(name, place)
+    for name, model in models.items():
+        # It may be a built-in name or a Hub id, which look like relative paths.
+        if model.startswith(".") or Path(model).is_dir():
+            _refuse_relative_path(name, model)
+
+
+def _refuse_relative_path(name: str, place: str) -> None:
+    if "://" not in place and not Path(place).is_absolute():
+        raise ClusterProblem(f"{name} {place}: a submitted job needs an absolute path or a URL")
 
 
 def plan_workers(config: ScoreConfig, *, weight_bytes: int) -> Workers:
@@ -126,7 +133,7 @@ def plan_workers(config: ScoreConfig, *, weight_bytes: int) -> Workers:
 
     Raises ClusterProblem if GPUs are asked for that the cluster can never have.
     """
-    now, possible = ray.cluster_resources(), _possible_resources()
+    now, possible = ray.cluster_resources(), possible_resources()
     num_gpus = config.num_gpus
     if num_gpus is None:
         num_gpus = 1.0 if config.device != "cpu" and possible.get("GPU", 0) > 0 else 0.0
@@ -161,7 +168,7 @@ def resolve_engine(config: ScoreConfig, workers: Workers, *, model: str) -> Scor
     return replace(config, model=model, device=device, dtype=dtype)
 
 
-def _possible_resources() -> Mapping[str, float]:
+def possible_resources() -> Mapping[str, float]:
     """What the cluster has, or its autoscaler may add."""
     resources = dict(ray.cluster_resources())
     # The one call that knows the autoscaler's limits (Ray 2.60; Ray Data itself uses it, there is no public one).

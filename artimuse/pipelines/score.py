@@ -55,10 +55,12 @@ def run(config: ScoreConfig, console: Console) -> ScoreReport:
     when stopped, with everything finished on disk.
     """
     if cluster.is_submitted_job():
-        cluster.refuse_relative_paths(config)
+        cluster.refuse_relative_paths(
+            {"INPUT": config.input, "OUTPUT": config.output}, models={"--model": config.model}
+        )
     output = Folder.at(config.output)
     refuse_foreign_files(output)
-    stop = StopRequest(config.grace_s)
+    stop = StopRequest(config.grace_s, doing="finishing the images in flight")
     with stop.heeded(), hold_lock(output) as lock:
         return _run(config, output, RunProgress(console), stop, lock)
 

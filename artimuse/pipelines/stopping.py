@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: while rows are in flight the first asks to finish them, the second ends the run at once."""
+"""SIGTERM and Ctrl-C: while work is in flight the first asks to finish it, the second ends the run at once."""
 
 import logging
 import signal
@@ -17,7 +17,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class StopRequest:
     """Whether a stop was asked for, and how long what is in flight may still take."""
 
-    def __init__(self, grace_s: float) -> None:
+    def __init__(self, grace_s: float, *, doing: str) -> None:
+        """`doing` says what the first signal leads to."""
+        self.doing = doing
         self.grace_s = grace_s
         self._asked_at: float | None = None
         self._is_draining = False
@@ -68,7 +70,7 @@ class StopRequest:
             raise KeyboardInterrupt(f"{name}; the same command goes on from what is on disk")
         self._asked_at = time.monotonic()
         logger.warning(
-            "%s: finishing the images in flight, for at most %.0f s; once more to stop at once", name, self.grace_s
+            "%s: %s, for at most %.0f s; once more to stop at once", name, self.doing, self.grace_s
         )
 
 

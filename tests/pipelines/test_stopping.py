@@ -22,20 +22,20 @@ def send(number: signal.Signals) -> None:
 
 
 def test_without_a_signal_there_is_no_stop_and_no_hurry():
-    stop = StopRequest(30)
+    stop = StopRequest(30, doing="finishing")
     assert not stop.is_set
     assert stop.left_s == float("inf")
 
 
 def test_a_signal_before_rows_are_in_flight_ends_the_run_at_once(number):
-    stop = StopRequest(30)
+    stop = StopRequest(30, doing="finishing")
     with stop.heeded(), pytest.raises(KeyboardInterrupt, match=f"{number.name}; the same command goes on"):
         send(number)
     assert not stop.is_set
 
 
 def test_while_rows_are_in_flight_the_first_signal_asks_and_the_second_ends(number, caplog):
-    stop = StopRequest(30)
+    stop = StopRequest(30, doing="finishing")
     with stop.heeded(), stop.draining(), caplog.at_level(logging.WARNING):
         send(number)
         assert stop.is_set
@@ -46,7 +46,7 @@ def test_while_rows_are_in_flight_the_first_signal_asks_and_the_second_ends(numb
 
 
 def test_one_kind_of_signal_may_follow_another():
-    stop = StopRequest(30)
+    stop = StopRequest(30, doing="finishing")
     with stop.heeded(), stop.draining():
         send(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
@@ -54,7 +54,7 @@ def test_one_kind_of_signal_may_follow_another():
 
 
 def test_after_the_drain_a_signal_ends_the_run_again(number):
-    stop = StopRequest(30)
+    stop = StopRequest(30, doing="finishing")
     with stop.heeded():
         with stop.draining():
             send(number)
@@ -63,7 +63,7 @@ def test_after_the_drain_a_signal_ends_the_run_again(number):
 
 
 def test_no_grace_is_no_time():
-    stop = StopRequest(0)
+    stop = StopRequest(0, doing="finishing")
     with stop.heeded(), stop.draining():
         send(signal.SIGTERM)
     assert stop.left_s == 0
@@ -71,7 +71,7 @@ def test_no_grace_is_no_time():
 
 def test_handlers_are_put_back_whoever_took_the_signals_meanwhile():
     before = [signal.getsignal(number) for number in SIGNALS]
-    stop = StopRequest(30)
+    stop = StopRequest(30, doing="finishing")
     with stop.heeded():
         signal.signal(signal.SIGTERM, lambda *_: None)  # as Ray does when a driver connects
         stop.heed()
@@ -85,7 +85,7 @@ def test_another_thread_leaves_the_signals_alone():
     seen = []
 
     def work() -> None:
-        stop = StopRequest(30)
+        stop = StopRequest(30, doing="finishing")
         with stop.heeded(), stop.draining():
             stop.heed()
             seen.extend(signal.getsignal(number) for number in SIGNALS)

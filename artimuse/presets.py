@@ -1,0 +1,58 @@
+"""The two stages of the paper (section 4.3, table 11 and appendix D.1) as named configurations.
+
+Where the values come from that the paper leaves open is in docs/training.md.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, get_args
+
+import tyro
+
+from artimuse.train_config import PresetName, TrainConfig
+
+
+class Preset(Protocol):
+    """A configuration that wants nothing but its places; everything else may be overridden."""
+
+    def __call__(self, annotations: str, output: str, **overrides: Any) -> TrainConfig: ...
+
+
+def paper_text_pretrain(annotations: str, output: str, **overrides: Any) -> TrainConfig:
+    """Stage 1: every attribute text of all three kinds of data."""
+    stage: dict[str, Any] = {
+        "targets": "texts",
+        "kinds": ("score", "partial_text", "expert"),
+        "lora_rank": 16,
+        "learning_rate": 4e-5,
+        "weight_decay": 0.05,
+        "epochs": 1,
+    }
+    return TrainConfig(annotations=annotations, output=output, preset="paper_text_pretrain", **{**stage, **overrides})
+
+
+def paper_score_finetune(annotations: str, output: str, **overrides: Any) -> TrainConfig:
+    """Stage 2: the score, on the kinds that have one. `base` is to be the export of stage 1."""
+    stage: dict[str, Any] = {
+        "targets": "scores",
+        "kinds": ("score", "expert"),
+        "lora_rank": 128,
+        "learning_rate": 2e-5,
+        "weight_decay": 0.0,
+        "epochs": 2,
+    }
+    return TrainConfig(annotations=annotations, output=output, preset="paper_score_finetune", **{**stage, **overrides})
+
+
+PRESETS: dict[PresetName, Preset] = {
+    "paper_text_pretrain": paper_text_pretrain,
+    "paper_score_finetune": paper_score_finetune,
+}
+assert set(PRESETS) == set(get_args(PresetName))
+
+
+def asked_for(arguments: Sequence[str]) -> TrainConfig | None:
+    """The defaults of `artimuse train`: those of the preset that the arguments name; None if they name none."""
+    for name, preset in PRESETS.items():
+        if f"--preset={name}" in arguments or ("--preset", name) in zip(arguments, arguments[1:]):
+            return preset(tyro.MISSING, tyro.MISSING)
+    return None

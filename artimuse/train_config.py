@@ -1,0 +1,143 @@
+"""The configuration of a training run. The paper's two stages are in `presets.py`."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import tyro
+
+from artimuse.configs import StrategyName, parse_workers
+from artimuse.decode_limits import DEFAULT_MAX_BYTES, DEFAULT_MAX_PIXELS, DecodeLimits
+from artimuse.engine_config import Device
+from artimuse.interfaces import AnnotationKind
+
+PresetName = Literal["paper_text_pretrain", "paper_score_finetune"]
+Targets = Literal["texts", "scores", "both"]
+BASE_MODEL = "OpenGVLab/InternVL3-8B"
+
+_AT_LEAST_ONE = (
+    "epochs",
+    "batch_size",
+    "micro_batch_size",
+    "validation_images",
+    "checkpoint_steps",
+    "keep_checkpoints",
+    "max_sequence_length",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainConfig:
+    """Train one stage on an annotation table, on 1 to N workers, and export the result.
+
+    Running the same command again on the same OUTPUT goes on from its last checkpoint. The defaults are the preset's.
+    """
+
+    annotations: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ANNOTATIONS")]
+    """The annotation table: a Parquet file, a folder of them, or JSON lines; on disk or on a URL such as s3://."""
+    output: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUTPUT")]
+    """A new directory or URL, or one that an earlier run of the same command left unfinished."""
+    preset: PresetName
+    """Where the defaults of all other options come from."""
+    targets: Targets
+    """What the model learns to answer: the attribute texts, the score, or both."""
+    kinds: tuple[AnnotationKind, ...]
+    """Rows of the table to train on, by their kind (the paper's types 1, 2, 3)."""
+    lora_rank: int
+    """Rank of the adapters of the language model; their alpha is twice as much."""
+    learning_rate: float
+    """The highest, after warming up."""
+    weight_decay: float
+    """Of matrices; biases and norms have none."""
+    epochs: int
+    """Times that every example is gone through."""
+    base: str = BASE_MODEL
+    """What to start from: a directory, an fsspec URL or a Hugging Face id with optional @revision. The score stage
+    starts from the text stage's export."""
+    datasets: tuple[str, ...] = ()
+    """Rows of the table to train on, by their data set. Default: all."""
+    split: str = "train"
+    """Rows of the table to train on, by their split."""
+    validation_split: str = "validation"
+    """Rows of the table to validate on. Without any, the last checkpoint is the one that is exported."""
+    validation_images: int = 512
+    """Validate on at most so many examples, the same ones each time."""
+    strategy: StrategyName = "ordered_100"
+    """How a score becomes an answer."""
+    language_model: Literal["lora", "full"] = "lora"
+    """Train adapters of the language model, or all its weights. The vision encoder and the MLP are trained in full."""
+    lora_dropout: float = 0.05
+    """Share of the adapters' inputs that is left out at random while training."""
+    warmup_ratio: float = 0.03
+    """Share of all steps in which the learning rate rises; then it falls as a cosine to 0."""
+    batch_size: int = 128
+    """Examples per step, however many workers there are."""
+    micro_batch_size: int = 4
+    """Examples that a worker has in the network at a time."""
+    max_grad_norm: float = 1.0
+    """Gradients are scaled down to this norm."""
+    max_sequence_length: int = 8192
+    """Longest prompt and answer, in tokens; a longer one is refused before training."""
+    gradient_checkpointing: bool = True
+    """Compute activations a second time instead of keeping them."""
+    seed: int = 2025
+    """Of the order of the examples, the adapters' first weights, and dropout."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of the network; weights and optimizer are kept in float32. auto: bfloat16 on GPUs, float32 on CPUs."""
+    device: Device = "auto"
+    """Where the network runs; auto: cuda if the cluster has or can get GPUs."""
+    zero: Literal[2, 3] = 2
+    """DeepSpeed's ZeRO stage: 2 shards the optimizer and gradients, 3 the weights as well."""
+    workers: str = "auto"
+    """Ray Train workers: N, or MIN:MAX to grow and shrink with the cluster. auto: one per GPU, else one."""
+    cpus_per_worker: float = 1.0
+    """CPUs that a worker takes, for decoding and, without a GPU, for the network."""
+    max_failures: int = 3
+    """Times that lost workers are started anew before the run gives up; preemptions do not count."""
+    bad_images: Literal["skip", "stop"] = "skip"
+    """What to do about images that cannot be decoded: leave them out, always the same ones, or stop."""
+    checkpoint_steps: int = 500
+    """A checkpoint every so many steps, and at the end."""
+    checkpoint_minutes: float = 30.0
+    """A checkpoint at least so often."""
+    keep_checkpoints: int = 2
+    """Last checkpoints to keep; the best one by validation is kept as well."""
+    tracker: Literal["tensorboard", "wandb", "none"] = "tensorboard"
+    """Where the curves go besides OUTPUT's own history: OUTPUT/tensorboard, or Weights & Biases."""
+    max_bytes: int = DEFAULT_MAX_BYTES
+    """Largest file to decode."""
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    """Largest picture to decode, width times height."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print the report as JSON on stdout."""
+    debug: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Show tracebacks, and the logs of Ray and its workers."""
+
+    def __post_init__(self) -> None:
+        for name in _AT_LEAST_ONE:
+            self._expect(name, getattr(self, name) >= 1, "at least 1")
+        for name in ("learning_rate", "max_grad_norm", "checkpoint_minutes", "cpus_per_worker"):
+            self._expect(name, getattr(self, name) > 0, "more than 0")
+        for name in ("weight_decay", "max_failures"):
+            self._expect(name, getattr(self, name) >= 0, "0 or more")
+        for name in ("lora_dropout", "warmup_ratio"):
+            self._expect(name, 0 <= getattr(self, name) < 1, "0 or more, and less than 1")
+        self._expect("lora_rank", self.lora_rank >= 1 or self.language_model == "full", "at least 1")
+        self._expect("kinds", bool(self.kinds), "at least one kind")
+        parse_workers(self.workers)
+
+    @property
+    def worker_range(self) -> tuple[int, int] | None:
+        """Smallest and largest number of workers; None for auto."""
+        return parse_workers(self.workers)
+
+    @property
+    def lora_alpha(self) -> int:
+        return 2 * self.lora_rank
+
+    @property
+    def limits(self) -> DecodeLimits:
+        return DecodeLimits(max_bytes=self.max_bytes, max_pixels=self.max_pixels)
+
+    def _expect(self, name: str, is_good: bool, what: str) -> None:
+        if not is_good:
+            raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected {what}")

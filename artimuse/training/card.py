@@ -1,0 +1,114 @@
+"""The model card of an export: what it was made from, how, and how good it was; with a plot of its training."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from artimuse.train_config import TrainConfig
+from artimuse.training.checkpoint import TrainState
+from artimuse.training.compare import Likeness
+
+CARD, PLOT = "README.md", "training.png"
+_SMOOTHED_OVER = 50
+"""Points of the loss curve at most: a mean over steps each."""
+
+
+def write_card(
+    directory: Path, config: TrainConfig, record: Mapping[str, Any], state: TrainState, likeness: Likeness
+) -> None:
+    """Writes README.md and training.png."""
+    draw_plot(directory / PLOT, state)
+    (directory / CARD).write_text(card(config, record, state, likeness), encoding="utf-8")
+
+
+def card(config: TrainConfig, record: Mapping[str, Any], state: TrainState, likeness: Likeness) -> str:
+    validation = next((entry for entry in reversed(state.validations) if entry["step"] == state.step), None)
+    sections = [
+        ("# ArtiMuse, trained with artimuse", [_summary(config, state)]),
+        ("## Data", _data(config, record, state)),
+        ("## Training", _settings(config)),
+        ("## How good it was", [_result(state, validation), f"![loss and validation]({PLOT})"]),
+        (
+            "## What it is",
+            [
+                "Weights of the base with what was trained; adapters are merged in float32. Read again, it answered"
+                f" fixed images as the trained network did: {likeness}. The terms of the base and of the data apply.",
+                "Versions: " + ", ".join(f"{name} {value}" for name, value in record["versions"].items()) + ".",
+            ],
+        ),
+    ]
+    return "\n\n".join(part for title, parts in sections for part in (title, *parts)) + "\n"
+
+
+def draw_plot(path: Path, state: TrainState) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.subplots()
+    steps, losses = _smoothed(state.history)
+    axes.plot(steps, losses, color="tab:blue", label="loss")
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss per answer token")
+    if state.validations:
+        axes.plot(*_column(state.validations, "loss"), "o--", color="tab:cyan", label="validation loss")
+    scored = [entry for entry in state.validations if entry["srcc"] is not None]
+    handles = axes.get_lines()
+    if scored:
+        right = axes.twinx()
+        handles = [*handles, *right.plot(*_column(scored, "srcc"), "s-", color="tab:orange", label="validation SRCC")]
+        right.set_ylabel("SRCC")
+    axes.legend(handles=handles)
+    figure.savefig(path, dpi=120)
+
+
+def _summary(config: TrainConfig, state: TrainState) -> str:
+    return f"`{config.base}` after {state.step} steps of `{config.preset}` (targets: {config.targets})."
+
+
+def _data(config: TrainConfig, record: Mapping[str, Any], state: TrainState) -> list[str]:
+    lines = [f"- {dataset}: {count:,} images" for dataset, count in sorted(record["num_images_by_dataset"].items())]
+    text = (
+        f"{record['num_examples']:,} examples of {record['num_images']:,} images, split `{config.split}`,"
+        f" kinds {', '.join(config.kinds)}:"
+    )
+    left_out = f"{len(state.bad_images)} images could not be decoded and were left out."
+    return [text, "\n".join(lines), *([left_out] if state.bad_images else [])]
+
+
+def _settings(config: TrainConfig) -> list[str]:
+    trained = "all weights" if config.language_model == "full" else (
+        f"LoRA of rank {config.lora_rank} (alpha {config.lora_alpha}, dropout {config.lora_dropout}) on all linear"
+        " layers of the language model; vision encoder and MLP in full"
+    )
+    rows = {
+        "trained": trained,
+        "score strategy": config.strategy,
+        "learning rate": f"{config.learning_rate:g}, cosine, warm-up {config.warmup_ratio:g}",
+        "weight decay": f"{config.weight_decay:g}",
+        "batch": config.batch_size,
+        "epochs": config.epochs,
+        "precision": config.dtype,
+        "seed": config.seed,
+    }
+    return ["\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])]
+
+
+def _result(state: TrainState, validation: Mapping[str, Any] | None) -> str:
+    if validation is None:
+        return "It was not validated."
+    found = [f"loss {validation['loss']:.4f} per answer token"]
+    if validation["srcc"] is not None:
+        found.append(f"SRCC {validation['srcc']:.3f} and PLCC {validation['plcc']:.3f} with the labels")
+    return f"On {validation['num_examples']} validation examples at step {state.step}: {', '.join(found)}."
+
+
+def _smoothed(history: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[float]]:
+    pieces = np.array_split(np.arange(len(history)), min(len(history), _SMOOTHED_OVER))
+    steps = [float(np.mean([history[i]["step"] for i in piece])) for piece in pieces]
+    return steps, [float(np.mean([history[i]["loss"] for i in piece])) for piece in pieces]
+
+
+def _column(entries: Sequence[Mapping[str, Any]], name: str) -> tuple[list[float], list[float]]:
+    return [entry["step"] for entry in entries], [entry[name] for entry in entries]

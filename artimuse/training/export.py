@@ -1,0 +1,167 @@
+"""`artimuse export`: a checkpoint of a training run as a model of its own, which is proven before it counts."""
+
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+import torch
+from rich.console import Console
+
+from artimuse.configs import ExportConfig
+from artimuse.engine_config import Device
+from artimuse.engines.network import resolve_device
+from artimuse.errors import BadOutput
+from artimuse.model.find import find_checkpoint
+from artimuse.model.load import load_network, read_blueprint
+from artimuse.model.save import save_checkpoint
+from artimuse.storage import Folder
+from artimuse.train_config import TrainConfig
+from artimuse.training.card import write_card
+from artimuse.training.checkpoint import Checkpoints, load_weights
+from artimuse.training.compare import Likeness, compare
+from artimuse.training.merge import Merger
+from artimuse.training.network import TrainedNetwork
+from artimuse.training.record import read_record
+
+logger = logging.getLogger(__name__)
+
+EXPORT_FOLDER = "model"
+"""Where `artimuse train` puts it, in OUTPUT."""
+LayoutName = Literal["native", "official"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportReport:
+    """The outcome of `artimuse export`."""
+
+    model: str
+    layout: LayoutName
+    step: int
+    dtype: str
+    num_trained: int
+    """Tensors."""
+    num_adapters: int
+    likeness: Likeness
+    """Of the exported model, read again, and the one with its adapters beside it."""
+
+    @property
+    def exit_status(self) -> int:
+        return 0
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "exit_status": self.exit_status}
+
+    def print(self, console: Console) -> None:
+        console.print(
+            f"{self.model}: step {self.step}, {self.layout} layout, {self.dtype}; {self.num_adapters} adapters merged,"
+            f" {self.num_trained} trained tensors moved; read again it answers as before: {self.likeness}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def run(config: ExportConfig, console: Console) -> ExportReport:
+    """Raises BadOutput, BadCheckpoint and ExportFailed."""
+    logger.info("exporting")
+    return export(
+        Folder.at(config.run),
+        Folder.at(config.destination),
+        layout=config.to,
+        step=config.step,
+        device=config.device,
+    )
+
+
+def export_checkpoint(output: Folder, destination: Folder, *, device: Device) -> int:
+    """For `artimuse train`: the best checkpoint, in the native layout; the step that it is of."""
+    return export(output, destination, layout="native", step=None, device=device).step
+
+
+def export(
+    output: Folder, destination: Folder, *, layout: LayoutName, step: int | None, device: Device
+) -> ExportReport:
+    """Merges, writes, reads again, compares; only then the destination appears. `step` None is the best one.
+
+    Raises BadOutput for a run or checkpoint that is not there and for a destination that is not empty; BadCheckpoint
+    if the base has changed; ExportFailed if the model did not learn, or does not answer as the trained one.
+    """
+    if destination.names():
+        raise BadOutput(f"{destination.url()} is not empty: choose a new directory")
+    record = read_record(output)
+    if record is None:
+        raise BadOutput(f"{output.url()}: no training run here")
+    config = TrainConfig(**{name: _tuples(value) for name, value in record["config"].items()})
+    checkpoints = Checkpoints(output)
+    steps = checkpoints.steps()
+    if step is not None and step not in steps:
+        raise BadOutput(f"{output.url()}: no checkpoint of step {step}; there are {', '.join(map(str, steps)) or 'none'}")
+    step = checkpoints.best() if step is None else step
+    saved = checkpoints.read(step)
+    base = find_checkpoint(config.base)
+    blueprint = read_blueprint(base)
+    dtype: torch.dtype = getattr(torch, config.dtype)
+    with _assembled(destination) as place, checkpoints.tensors(saved) as tensors:
+        merger = Merger(blueprint, tensors)
+        save_checkpoint(
+            place,
+            blueprint.config,
+            blueprint.tokenizer,
+            blueprint.template,
+            merger.weights(),
+            layout=layout,
+            dtype=dtype,
+        )
+        where = resolve_device(device)
+        trained = TrainedNetwork(blueprint, config, dtype=dtype, device=where)
+        load_weights(trained, tensors)
+        reloaded = load_network(find_checkpoint(str(place)), dtype=dtype, device=where)
+        likeness = compare(trained, reloaded, config)
+        state = saved.state
+        (place / "train_config.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        write_card(place, config, record, state, likeness)
+    return ExportReport(
+        model=destination.url(),
+        layout=layout,
+        step=step,
+        dtype=config.dtype,
+        num_trained=len(merger.trained),
+        num_adapters=merger.num_adapters,
+        likeness=likeness,
+    )
+
+
+@contextmanager
+def _assembled(destination: Folder) -> Iterator[Path]:
+    """A directory that does not exist yet, for files that become the destination on leaving, all at once.
+
+    On an object store the configuration comes last: without it there is no model.
+    """
+    if destination.is_local:
+        final = Path(destination.url())
+        final.parent.mkdir(parents=True, exist_ok=True)
+        place = final.with_name(f".{final.name}.{uuid4().hex[:12]}.unfinished")
+        try:
+            yield place
+            place.rename(final)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+        return
+    with tempfile.TemporaryDirectory(prefix="artimuse-") as parent:
+        place = Path(parent) / "model"
+        yield place
+        for path in sorted(place.iterdir(), key=lambda path: path.name == "config.json"):
+            with destination.writing(path.name) as copy:
+                shutil.copyfile(path, copy)
+
+
+def _tuples(value: Any) -> Any:
+    """What JSON made lists of."""
+    return tuple(value) if isinstance(value, list) else value

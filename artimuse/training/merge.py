@@ -1,0 +1,55 @@
+"""From a checkpoint of a training run to the weights of a network without adapters."""
+
+from collections.abc import Iterator
+
+import torch
+
+from artimuse.errors import ExportFailed
+from artimuse.model.load import LORA_SCALE, Blueprint
+from artimuse.training.checkpoint import Tensors
+from artimuse.training.network import LORA_A, LORA_B
+
+_MOST_NAMED = 5
+
+
+class Merger:
+    """The base's weights with what was trained, adapters merged in float32."""
+
+    def __init__(self, blueprint: Blueprint, tensors: Tensors) -> None:
+        self.blueprint = blueprint
+        self.tensors = tensors
+        self.trained = frozenset(tensors.names())
+        self.num_adapters = sum(name.endswith(LORA_B) for name in self.trained)
+
+    def weights(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Native names and float32 weights, one at a time.
+
+        Raises ExportFailed in the end, naming them, if tensors were to be trained and are as they were at the start.
+        """
+        used: set[str] = set()
+        unmoved = []
+        for name, weight in self.blueprint.weights(torch.float32, "cpu"):
+            module = name.removesuffix(".weight")
+            key_a, key_b = module + LORA_A, module + LORA_B
+            if name in self.trained:
+                used.add(name)
+                trained = self.tensors.weight(name)
+                if torch.equal(trained, weight):
+                    unmoved.append(name)
+                weight = trained
+            if key_b in self.trained:
+                used |= {key_a, key_b}
+                matrix_a, matrix_b = self.tensors.weight(key_a), self.tensors.weight(key_b)
+                if not matrix_b.any():
+                    unmoved.append(key_b)
+                weight = weight.addmm(matrix_b, matrix_a, alpha=LORA_SCALE)
+            yield name, weight
+        if unmoved:
+            raise ExportFailed(
+                f"{len(unmoved)} of {len(self.trained)} trained tensors are as they were before training"
+                f" ({', '.join(unmoved[:_MOST_NAMED])}); nothing was exported"
+            )
+        if used != self.trained:
+            raise ExportFailed(
+                f"the base has no place for {', '.join(sorted(self.trained - used)[:_MOST_NAMED])}; nothing was exported"
+            )

@@ -1,0 +1,85 @@
+"""The network as it is trained: which weights move, and the loss of a micro-batch (paper section 4.3)."""
+
+# B examples, S tokens, H and W pixels, C = 3 channels, L answer tokens of all examples, V vocabulary, D hidden size
+from collections.abc import Iterator
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from torch import nn
+from torch.nn import functional
+
+from artimuse.engines.pixels import normalize
+from artimuse.model.build import empty_model, fill
+from artimuse.model.load import Blueprint
+from artimuse.train_config import TrainConfig
+from artimuse.training.batch import IGNORED, Batch
+
+ADAPTED = r"model\.language_model\.layers\.\d+\.(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)"
+"""Layers of the language model that get an adapter: all of them, as in the official training of InternVL3."""
+TRAINED_IN_FULL = ("model.vision_tower.", "model.multi_modal_projector.")
+"""Where names of weights start that are trained themselves in either stage."""
+LORA_A, LORA_B = ".lora_A.default.weight", ".lora_B.default.weight"
+BASE_LAYER = ".base_layer"
+
+
+class TrainedNetwork(nn.Module):
+    """The loss of a micro-batch; what is inside is transformers' network with peft's adapters."""
+
+    def __init__(
+        self, blueprint: Blueprint, config: TrainConfig, *, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        """Reads the weights. The adapters begin with the same values on every worker, and add nothing at first."""
+        super().__init__()
+        self.model = empty_model(blueprint.config)
+        fill(self.model, blueprint.weights(dtype, device), device)
+        if config.language_model == "lora":
+            torch.manual_seed(config.seed)
+            inject_adapter_in_model(lora_config(config), self.model)
+        for name, parameter in self.model.named_parameters():
+            is_adapter = name.endswith((LORA_A, LORA_B))
+            parameter.requires_grad_(
+                config.language_model == "full" or is_adapter or name.startswith(TRAINED_IN_FULL)
+            )
+        if config.gradient_checkpointing:
+            self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        self.model.to(device=device, dtype=dtype)
+        self.train()
+
+    def trained(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Names, without peft's own parts but for the adapters', and the weights that move."""
+        for name, parameter in self.model.named_parameters():
+            if parameter.requires_grad:
+                yield name.replace(BASE_LAYER, ""), parameter
+
+    def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """The sum of the cross entropies of all answer tokens, in float32, and their logits (L, V).
+
+        Only the hidden states that an answer token is predicted from go through the output layer.
+        """
+        hidden_BSD = self.model.model(
+            input_ids=batch.token_ids_BS,
+            pixel_values=normalize(batch.pixels_BHWC, self.model.dtype),
+            attention_mask=batch.mask_BS,
+            use_cache=False,
+        ).last_hidden_state
+        next_BS = batch.labels_BS[:, 1:]
+        is_answer = next_BS != IGNORED
+        logits_LV = self.model.lm_head(hidden_BSD[:, :-1][is_answer]).float()
+        return functional.cross_entropy(logits_LV, next_BS[is_answer], reduction="sum"), logits_LV
+
+
+def lora_config(config: TrainConfig) -> LoraConfig:
+    return LoraConfig(
+        r=config.lora_rank, lora_alpha=config.lora_alpha, lora_dropout=config.lora_dropout, target_modules=ADAPTED
+    )
+
+
+def optimizer_groups(network: TrainedNetwork, weight_decay: float) -> list[dict[str, object]]:
+    """Matrices decay; biases, norms and scales do not."""
+    matrices = [parameter for _, parameter in network.trained() if parameter.ndim >= 2]
+    others = [parameter for _, parameter in network.trained() if parameter.ndim < 2]
+    groups: list[dict[str, object]] = [
+        {"params": matrices, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]

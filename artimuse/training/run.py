@@ -1,0 +1,244 @@
+"""`artimuse train`: from an annotation table to an exported model, as a run that can be killed and started again."""
+
+import logging
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import ray
+from rich.console import Console
+
+from artimuse.engine_config import Device
+from artimuse.errors import (
+    ArtiMuseError,
+    BadCheckpoint,
+    BadInput,
+    BadOutput,
+    ClusterProblem,
+    Interrupted,
+    TrainingDiverged,
+    TrainingFailed,
+)
+from artimuse.model.digest import weights_digest
+from artimuse.model.find import find_checkpoint
+from artimuse.model.load import read_blueprint
+from artimuse.pipelines import cluster
+from artimuse.pipelines.stopping import StopRequest
+from artimuse.sinks.lock import hold_lock
+from artimuse.storage import Folder
+from artimuse.train_config import TrainConfig
+from artimuse.training.board import Board, Status
+from artimuse.training.checkpoint import Checkpoints
+from artimuse.training.export import EXPORT_FOLDER, export_checkpoint
+from artimuse.training.record import new_record, read_record, refuse_mismatch, write_record
+from artimuse.training.report import TrainReport
+from artimuse.training.selection import write_plan
+from artimuse.training.watch import TrainProgress
+from artimuse.training.worker import TRAIN_FILE, VALIDATION_FILE, TrainJob, work
+
+logger = logging.getLogger(__name__)
+
+GRACE_S = 600.0
+"""After SIGTERM or Ctrl-C, seconds for the step in flight and its checkpoint."""
+POLL_S = 0.25
+_ERRORS: tuple[type[ArtiMuseError], ...] = (BadCheckpoint, BadInput, BadOutput, ClusterProblem, TrainingDiverged)
+"""What workers report by name."""
+
+
+def run(config: TrainConfig, console: Console) -> TrainReport:
+    """Trains what OUTPUT does not have yet, and exports it.
+
+    Raises BadInput, BadCheckpoint, BadOutput, OutputLocked, RunMismatch, ClusterProblem, TrainingDiverged and
+    TrainingFailed; Interrupted when stopped, with a checkpoint of the last step on disk.
+    """
+    if cluster.is_submitted_job():
+        cluster.refuse_relative_paths(
+            {"ANNOTATIONS": config.annotations, "OUTPUT": config.output}, models={"--base": config.base}
+        )
+    output = Folder.at(config.output)
+    stop = StopRequest(GRACE_S, doing="finishing the step and saving a checkpoint")
+    with stop.heeded(), hold_lock(output):
+        saved = read_record(output)
+        cluster.connect(debug=config.debug)
+        stop.heed()
+        config, workers = _resolved(config)
+        record = _opened(config, output, saved)
+        return _run(config, workers, output, record, stop, console)
+
+
+def _run(
+    config: TrainConfig,
+    workers: "_Workers",
+    output: Folder,
+    record: dict[str, Any],
+    stop: StopRequest,
+    console: Console,
+) -> TrainReport:
+    checkpoints = Checkpoints(output)
+    num_before = (checkpoints.steps() or [0])[-1]
+    status = Status()
+    if record["status"] != "finished":
+        if num_before:
+            logger.info("going on from the checkpoint of step %d", num_before)
+        status = _train(config, workers, output, record, stop, console)
+        logger.info("exporting to %s", output.url(EXPORT_FOLDER))
+        task = ray.remote(export_checkpoint).options(num_cpus=workers.num_cpus, num_gpus=workers.num_gpus)
+        step = ray.get(task.remote(output, output / EXPORT_FOLDER, device=config.device))
+        record = {**record, "status": "finished", "exported_step": step}
+        write_record(output, record)
+    else:
+        logger.info("%s is finished: nothing is left to train", output.url())
+    return _report(config, output, record, status, num_before)
+
+
+@contextmanager
+def _scratch() -> Iterator[str]:
+    """Where Ray Train keeps its own notes, which nobody needs afterwards."""
+    place = tempfile.mkdtemp(prefix="artimuse-ray-train-")
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _train(
+    config: TrainConfig,
+    workers: "_Workers",
+    output: Folder,
+    record: dict[str, Any],
+    stop: StopRequest,
+    console: Console,
+) -> Status:
+    """Until all steps are done."""
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    board = ray.remote(Board).options(num_cpus=0).remote()
+    job = TrainJob(
+        config=config, output=output, has_validation=record["num_validation_examples"] > 0, board=board
+    )
+    resources = {"CPU": workers.num_cpus, **({"GPU": workers.num_gpus} if workers.num_gpus else {})}
+    with _scratch() as scratch:
+        trainer = TorchTrainer(
+            work,
+            train_loop_config={"job": job},
+            scaling_config=ScalingConfig(
+                num_workers=workers.low if workers.low == workers.high else (workers.low, workers.high),
+                use_gpu=workers.num_gpus > 0,
+                resources_per_worker=resources,
+            ),
+            run_config=RunConfig(storage_path=scratch, failure_config=FailureConfig(max_failures=config.max_failures)),
+        )
+        fitting = _Fitting(trainer)
+        fitting.start()
+        with TrainProgress(console) as progress, stop.draining():
+            asked = False
+            while fitting.is_alive():
+                progress.show(ray.get(board.read.remote()))
+                if stop.is_set and not asked:
+                    asked = True
+                    board.stop.remote()
+                if stop.left_s <= 0:
+                    raise Interrupted("the last checkpoint is on disk; the same command goes on from it")
+                fitting.join(POLL_S)
+        status: Status = ray.get(board.read.remote())
+    if status.problem:
+        name, message = status.problem
+        raise {error.__name__: error for error in _ERRORS}.get(name, TrainingFailed)(message)
+    if fitting.error:
+        raise TrainingFailed(f"{_first_line(fitting.error)}; the same command goes on from the last checkpoint")
+    if status.is_stopped:
+        raise Interrupted(f"{status.step} of {status.num_steps} steps are done; the same command goes on from there")
+    return status
+
+
+class _Fitting(threading.Thread):
+    """Ray Train, which blocks, beside the driver, which listens to signals and shows what happens."""
+
+    def __init__(self, trainer: Any) -> None:
+        super().__init__(name="ray-train", daemon=True)
+        self.trainer = trainer
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            self.trainer.fit()
+        except Exception as error:  # noqa: BLE001 - it is raised in the main thread
+            self.error = error
+
+
+class _Workers:
+    """How many workers of what size."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        """Raises ClusterProblem for GPUs that the cluster cannot get."""
+        num_possible = int(cluster.possible_resources().get("GPU", 0)) if config.device != "cpu" else 0
+        if config.device == "cuda" and not num_possible:
+            raise ClusterProblem("--device cuda: the cluster has no GPU and can get none")
+        self.num_gpus = 1 if num_possible else 0
+        self.num_cpus = config.cpus_per_worker
+        self.low, self.high = config.worker_range or (max(1, num_possible),) * 2
+        if num_possible and num_possible < self.low:
+            raise ClusterProblem(f"--workers {config.workers}: the cluster can get {num_possible} GPUs")
+
+
+def _resolved(config: TrainConfig) -> tuple[TrainConfig, _Workers]:
+    """Nothing left to the machine that it runs on."""
+    workers = _Workers(config)
+    device: Device = "cuda" if workers.num_gpus else "cpu"
+    dtype = ("bfloat16" if device == "cuda" else "float32") if config.dtype == "auto" else config.dtype
+    base = find_checkpoint(config.base).name
+    return replace(config, device=device, dtype=dtype, base=base), workers
+
+
+def _opened(config: TrainConfig, output: Folder, saved: dict[str, Any] | None) -> dict[str, Any]:
+    """The record of OUTPUT; of a new one, the plan is written first."""
+    checkpoint = find_checkpoint(config.base)
+    digest = weights_digest(checkpoint.directory)
+    if saved:
+        refuse_mismatch(output, saved, config, digest)
+        return saved
+    logger.info("planning")
+    blueprint = read_blueprint(checkpoint)
+    facts = write_plan(config, blueprint, output, train=TRAIN_FILE, validation=VALIDATION_FILE)
+    record = new_record(config, {"base_digest": digest, **facts})
+    write_record(output, record)
+    return record
+
+
+def _report(
+    config: TrainConfig, output: Folder, record: dict[str, Any], status: Status, num_before: int
+) -> TrainReport:
+    checkpoints = Checkpoints(output)
+    state = checkpoints.read(checkpoints.steps()[-1]).state
+    new = [entry for entry in state.history if entry["step"] > num_before]
+    seconds = sum(entry["seconds"] for entry in new)
+    last = state.history[-max(1, len(state.history) // 10) :]
+    validations = {entry["step"]: entry for entry in state.validations}
+    return TrainReport(
+        output=output.url(),
+        preset=config.preset,
+        base=config.base,
+        num_examples=record["num_examples"],
+        num_images=record["num_images"],
+        num_steps=state.step,
+        num_new_steps=len(new),
+        num_workers=status.world_size,
+        loss=float(np.mean([entry["loss"] for entry in last])),
+        validation=validations.get(record["exported_step"]),
+        samples_per_s=sum(entry["num_samples"] for entry in new) / seconds if seconds else 0.0,
+        waiting_share=sum(entry["waiting_share"] * entry["seconds"] for entry in new) / seconds if seconds else 0.0,
+        bad_images=state.bad_images,
+        checkpoint=record["exported_step"],
+        model=output.url(EXPORT_FOLDER),
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__

@@ -1,0 +1,83 @@
+"""Which rows of the annotation table a run is about, and the plan that is made of them."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, cast
+
+from artimuse.datasets.table import NoSuchSplit, TableReader
+from artimuse.errors import BadInput
+from artimuse.interfaces import Annotation, Tokenizer
+from artimuse.model.load import Blueprint
+from artimuse.scoring import STRATEGIES
+from artimuse.storage import Folder
+from artimuse.train_config import TrainConfig
+from artimuse.training.examples import ExampleMaker, write_examples
+
+logger = logging.getLogger(__name__)
+
+
+def write_plan(config: TrainConfig, blueprint: Blueprint, output: Folder, *, train: str, validation: str) -> dict[str, Any]:
+    """Writes the examples of both splits into OUTPUT; returns how many there are.
+
+    Raises BadInput for a table that is wrong, that has nothing of what was asked for, or that has too long texts;
+    BadCheckpoint if the base's vocabulary lacks the answers.
+    """
+    strategy = STRATEGIES[config.strategy]
+    tokenizer = cast(Tokenizer, blueprint.tokenizer)
+    if config.targets != "texts":
+        strategy.check(tokenizer)
+    maker = ExampleMaker(
+        tokenizer, blueprint.template, strategy, config.targets, max_tokens=config.max_sequence_length
+    )
+    selected = _Selection(config)
+    with output.writing(train) as path:
+        num_train = write_examples(path, maker.examples(selected.annotations(config.split)))
+    selected.refuse_nothing(num_train)
+    num_validation = 0
+    try:
+        with output.writing(validation) as path:
+            num_validation = write_examples(path, maker.examples(selected.annotations(config.validation_split)))
+    except NoSuchSplit as error:
+        logger.warning("no validation: %s", error)
+    return {
+        "num_examples": num_train,
+        "num_validation_examples": num_validation,
+        "num_images": selected.num_images[config.split],
+        "num_images_by_dataset": dict(selected.by_dataset),
+    }
+
+
+class _Selection:
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        self.num_images: Counter[str] = Counter()
+        self.by_dataset: Counter[str] = Counter()
+        """Of the training split."""
+        self._found: Counter[tuple[str, str]] = Counter()
+        """Rows of the training split by data set and kind, before any filter."""
+
+    def annotations(self, split: str) -> Iterator[Annotation]:
+        for annotation in TableReader().read(self.config.annotations, split):
+            is_train = split == self.config.split
+            if is_train:
+                self._found[annotation.dataset, annotation.kind] += 1
+            if self.config.datasets and annotation.dataset not in self.config.datasets:
+                continue
+            if annotation.kind in self.config.kinds:
+                self.num_images[split] += 1
+                self.by_dataset[annotation.dataset] += is_train
+                yield annotation
+
+    def refuse_nothing(self, num_examples: int) -> None:
+        """Raises BadInput, saying what the table has, for data sets that are not there and if no example is left."""
+        found = ", ".join(f"{dataset} ({kind}): {count}" for (dataset, kind), count in self._found.items())
+        known = {dataset for dataset, _ in self._found}
+        place = f"{self.config.annotations}, split {self.config.split!r}"
+        if missing := [name for name in self.config.datasets if name not in known]:
+            raise BadInput(f"{place}: no data set {', '.join(missing)}; rows found: {found}")
+        if not num_examples:
+            raise BadInput(
+                f"{place}: nothing to learn {self.config.targets} from with --kinds {' '.join(self.config.kinds)};"
+                f" rows found: {found}"
+            )

@@ -1,0 +1,58 @@
+"""DeepSpeed: a network and its optimizer, sharded over the workers."""
+
+import math
+from typing import Any
+
+import torch
+
+from artimuse.train_config import TrainConfig
+from artimuse.training.network import TrainedNetwork, optimizer_groups
+
+BETAS = (0.9, 0.999)
+
+
+def micro_steps(config: TrainConfig, world_size: int) -> int:
+    """Passes of each worker through the network in a whole step."""
+    return math.ceil(math.ceil(config.batch_size / config.micro_batch_size) / world_size)
+
+
+def shard(network: TrainedNetwork, config: TrainConfig, *, world_size: int, dtype: torch.dtype) -> Any:
+    """The DeepSpeed engine around a network; torch.distributed is up already."""
+    import deepspeed
+
+    optimizer = torch.optim.AdamW(
+        optimizer_groups(network, config.weight_decay),
+        lr=config.learning_rate,
+        betas=BETAS,
+        # One kernel for all weights, where there is one.
+        fused=config.device == "cuda",
+    )
+    engine, *_ = deepspeed.initialize(
+        model=network,
+        optimizer=optimizer,
+        config=_deepspeed_config(config, world_size=world_size, dtype=dtype),
+        dist_init_required=False,
+    )
+    return engine
+
+
+def prepare_cpu() -> None:
+    """Keeps DeepSpeed from compiling an extension for reductions within a CPU machine, which training does not use.
+
+    It would need a compiler and two minutes (DeepSpeed 0.19).
+    """
+    import deepspeed.ops
+
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+
+
+def _deepspeed_config(config: TrainConfig, *, world_size: int, dtype: torch.dtype) -> dict[str, Any]:
+    return {
+        "train_micro_batch_size_per_gpu": config.micro_batch_size,
+        "gradient_accumulation_steps": micro_steps(config, world_size),
+        "gradient_clipping": config.max_grad_norm,
+        "bf16": {"enabled": dtype == torch.bfloat16},
+        "data_types": {"grad_accum_dtype": "fp32"},
+        "zero_optimization": {"stage": config.zero},
+        "steps_per_print": 2**31,
+    }

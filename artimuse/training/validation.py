@@ -1,0 +1,92 @@
+"""How good the network is on examples that it is not trained on: loss, and correlation of its scores with the labels."""
+
+# K candidate tokens
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import pearsonr, spearmanr
+from torch import distributed
+
+from artimuse.interfaces import ScoreStrategy
+from artimuse.scoring.tokens import TokenStrategy
+from artimuse.training.batch import Batch, BatchMaker
+from artimuse.training.examples import Examples
+from artimuse.training.order import IntArray, micro_batches
+
+LEAST_CORRELATED = 3
+"""Fewer scores have no correlation worth the name."""
+
+
+class Validator:
+    """Always asks about the same examples: the first of an order of their own."""
+
+    def __init__(
+        self,
+        examples: Examples,
+        maker: BatchMaker,
+        strategy: ScoreStrategy,
+        candidate_ids: Sequence[int],
+        *,
+        most: int,
+        micro_batch_size: int,
+    ) -> None:
+        """`candidate_ids` are the tokens of the strategy, if it has any."""
+        self.examples = examples
+        self.maker = maker
+        self.strategy = strategy
+        self.candidate_ids = list(candidate_ids)
+        self.micro_batch_size = micro_batch_size
+        self._numbers: IntArray = np.random.Generator(np.random.PCG64(0)).permutation(len(examples))[:most]
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @torch.no_grad()
+    def validate(
+        self, run: Callable[[Batch], tuple[torch.Tensor, torch.Tensor]], *, rank: int, world_size: int
+    ) -> dict[str, Any]:
+        """Called by all workers together. Loss per answer token; SRCC and PLCC, null where there are no scores.
+
+        `run` gives the loss and the logits of a batch, as `TrainedNetwork` does.
+        """
+        pieces = micro_batches(self._numbers, self.micro_batch_size, rank=rank, world_size=world_size)
+        loss, num_tokens, found = 0.0, 0, []
+        for batch in self.maker.batches([self.examples[int(n)] for n in piece] for piece in pieces):
+            batch_loss, logits_LV = run(batch)
+            loss += batch_loss.item()
+            num_tokens += batch.num_answer_tokens
+            found += list(self._scores(batch, logits_LV))
+        gathered: list[Any] = [None] * world_size
+        distributed.all_gather_object(gathered, (loss, num_tokens, found))
+        scores = [pair for _, _, pairs in gathered for pair in pairs]
+        all_tokens = sum(count for _, count, _ in gathered)
+        srcc, plcc = _correlations(scores)
+        return {
+            "loss": sum(part for part, _, _ in gathered) / max(1, all_tokens),
+            "srcc": srcc,
+            "plcc": plcc,
+            "num_examples": len(self._numbers),
+            "num_scores": len(scores),
+        }
+
+    def _scores(self, batch: Batch, logits_LV: torch.Tensor) -> Iterator[tuple[float, float]]:
+        """Predicted and true score of each example that has one."""
+        if not isinstance(self.strategy, TokenStrategy):
+            return
+        position = 0
+        for example in batch.examples:
+            if example.score is not None:
+                logits_1K = logits_LV[position : position + 1, self.candidate_ids].float().cpu().numpy()
+                yield float(self.strategy.distribution(logits_1K).mean_B[0]), example.score
+            position += len(example.answer_ids)
+
+
+def _correlations(scores: Sequence[tuple[float, float]]) -> tuple[float | None, float | None]:
+    if len(scores) < LEAST_CORRELATED:
+        return None, None
+    predicted, true = (np.array(column) for column in zip(*scores))
+    if np.ptp(predicted) == 0 or np.ptp(true) == 0:
+        return None, None
+    return float(spearmanr(predicted, true).statistic), float(pearsonr(predicted, true).statistic)

@@ -1,0 +1,80 @@
+"""What a person sees of a training run: a bar on a terminal, otherwise a log line every 30 seconds."""
+
+import logging
+import time
+from datetime import timedelta
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from artimuse.progress import LOG_INTERVAL_S
+from artimuse.training.board import Status
+
+logger = logging.getLogger(__name__)
+
+
+class TrainProgress:
+    """Shows what the board says."""
+
+    def __init__(self, console: Console) -> None:
+        self._bar = (
+            Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[detail]}"),
+                TimeElapsedColumn(),
+                console=console,
+                transient=True,
+            )
+            if console.is_terminal
+            else None
+        )
+        self._task = self._bar.add_task("", total=None, detail="") if self._bar else None
+        self._phase = ""
+        self._logged_at = time.monotonic()
+        self._first: tuple[int, float] | None = None
+
+    def __enter__(self) -> "TrainProgress":
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def show(self, status: Status) -> None:
+        detail = self._detail(status)
+        if self._bar and self._task is not None:
+            self._bar.update(
+                self._task,
+                description=status.phase,
+                completed=status.step,
+                total=status.num_steps or None,
+                detail=detail,
+            )
+            return
+        is_new_phase = status.phase != self._phase and status.phase not in ("saving", "training")
+        if is_new_phase or time.monotonic() - self._logged_at >= LOG_INTERVAL_S:
+            self._logged_at = time.monotonic()
+            how_far = f": step {status.step} of {status.num_steps}, {detail}" if status.num_steps else ""
+            logger.info("%s%s", status.phase, how_far)
+        self._phase = status.phase
+
+    def _detail(self, status: Status) -> str:
+        if not status.record:
+            return f"{status.world_size} workers" if status.world_size else ""
+        parts = [f"loss {status.record['loss']:.4f}"]
+        if status.validation.get("srcc") is not None:
+            parts.append(f"SRCC {status.validation['srcc']:.3f}")
+        now = time.monotonic()
+        if self._first is None or status.step < self._first[0]:
+            self._first = (status.step, now)
+        num_done, seconds = status.step - self._first[0], now - self._first[1]
+        if num_done and seconds:
+            rate = num_done / seconds
+            left = timedelta(seconds=round((status.num_steps - status.step) / rate))
+            parts.append(f"{rate * status.record['num_samples']:.1f} samples/s, {left} left")
+        return ", ".join(parts)

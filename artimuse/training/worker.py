@@ -1,0 +1,298 @@
+"""What each Ray Train worker does: from the last checkpoint on, step by step, to the end."""
+
+import hashlib
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import ray
+import torch
+from torch import distributed
+
+from artimuse.engines.answers import candidate_ids
+from artimuse.engines.network import resolve_dtype
+from artimuse.errors import ArtiMuseError, BadInput, TrainingDiverged
+from artimuse.interfaces import Tokenizer
+from artimuse.model.find import find_checkpoint
+from artimuse.model.load import read_blueprint
+from artimuse.scoring import STRATEGIES
+from artimuse.storage import Folder
+from artimuse.train_config import TrainConfig
+from artimuse.training.batch import BadImage, Batch, BatchMaker
+from artimuse.training.checkpoint import Checkpoints, Saved, TrainState, load_optimizer, load_weights
+from artimuse.training.examples import Example, Examples
+from artimuse.training.network import TrainedNetwork
+from artimuse.training.order import Order, micro_batches
+from artimuse.training.schedule import learning_rate
+from artimuse.training.sharding import micro_steps, prepare_cpu, shard
+from artimuse.training.tracking import open_tracker
+from artimuse.training.validation import Validator
+
+logger = logging.getLogger(__name__)
+
+TRAIN_FILE = "examples/train.arrow"
+VALIDATION_FILE = "examples/validation.arrow"
+UPDATE_INTERVAL_S = 1.0
+_MOST_NAMED = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainJob:
+    """What the driver tells the workers."""
+
+    config: TrainConfig
+    """Resolved: nothing in it depends on the machine that reads it."""
+    output: Folder
+    has_validation: bool
+    board: Any
+    """The actor of `board.py`."""
+
+
+def work(loop_config: dict[str, Any]) -> None:
+    """Ray Train calls it on each worker, and again on new ones after some were lost."""
+    job: TrainJob = loop_config["job"]
+    if ray.get(job.board.read.remote()).problem:
+        return  # it would come again
+    try:
+        with ExitStack() as stack:
+            Worker(job, stack).run()
+    except ArtiMuseError as error:
+        ray.get(job.board.update.remote(problem=(type(error).__name__, str(error))))
+        # Other workers may be waiting for this one: Ray ends them only if it fails.
+        raise
+
+
+class Worker:
+    """One of the workers of a run."""
+
+    def __init__(self, job: TrainJob, stack: ExitStack) -> None:
+        self.job = job
+        self.config = config = job.config
+        self.rank, self.world_size = distributed.get_rank(), distributed.get_world_size()
+        self.device = torch.device("cuda" if config.device == "cuda" else "cpu")
+        if self.device.type == "cpu":
+            torch.set_num_threads(max(1, int(config.cpus_per_worker)))
+            prepare_cpu()
+        self.dtype = resolve_dtype(config.dtype, self.device)
+        self._tell(phase="loading the model", world_size=self.world_size)
+        self.checkpoints = Checkpoints(job.output)
+        self.blueprint = read_blueprint(find_checkpoint(config.base))
+        self.tokenizer = cast(Tokenizer, self.blueprint.tokenizer)
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="artimuse-")))
+        self.examples = Examples(job.output.local_copy(TRAIN_FILE, place))
+        self.order = Order(len(self.examples), config.batch_size, config.epochs, config.seed)
+        self.maker = BatchMaker(_remembered(self._prompt_ids), config.limits)
+        self.validator = self._validator(place)
+        saved = self.checkpoints.latest()
+        self.state = saved.state if saved else TrainState(step=0)
+        self.network = TrainedNetwork(self.blueprint, config, dtype=self.dtype, device=self.device)
+        self.engine = self._sharded(saved)
+        self.tracker = stack.enter_context(
+            open_tracker(config, job.output, first_step=self.state.step, is_active=self.rank == 0)
+        )
+        self._updated_at = self._checkpoint_at = time.monotonic()
+        self._wants_stop = False
+
+    def run(self) -> None:
+        """Raises TrainingDiverged and BadInput, on all workers alike."""
+        first, num_steps = self.state.step, self.order.num_steps
+        self._tell(phase="training", step=first, num_steps=num_steps)
+        loaded = self._loaded(first)
+        for step in range(first, num_steps):
+            self._step(step, loaded)
+            must_save, must_stop = self._agree()
+            is_last = step + 1 == num_steps
+            if must_save or must_stop or is_last or (step + 1) % self.config.checkpoint_steps == 0:
+                self._checkpoint()
+            if must_stop:
+                self._tell(is_stopped=True)
+                return
+
+    def _step(self, step: int, loaded: Iterator[list[Batch]]) -> None:
+        began_at = time.monotonic()
+        rate = learning_rate(
+            step, self.order.num_steps, highest=self.config.learning_rate, warmup_ratio=self.config.warmup_ratio
+        )
+        for group in self.engine.optimizer.param_groups:
+            group["lr"] = rate
+        batches = next(loaded)
+        waited_s = time.monotonic() - began_at
+        num_tokens, num_samples = self._sum(
+            sum(batch.num_answer_tokens for batch in batches), sum(len(batch.examples) for batch in batches)
+        )
+        self._note_bad_images(batches)
+        # DeepSpeed takes the mean over micro-batches and workers; the loss is the mean over the step's tokens.
+        scale = micro_steps(self.config, self.world_size) * self.world_size / max(1, num_tokens)
+        loss_sum = torch.zeros((), device=self.device)
+        for i, batch in enumerate(batches):
+            # Dropout depends on the piece of the step, not on who works on it.
+            torch.manual_seed(_seed(self.config.seed, step, self.rank + i * self.world_size))
+            self.engine.set_gradient_accumulation_boundary(i == len(batches) - 1)
+            loss, _ = self.engine(batch.to(self.device))
+            self.engine.backward(loss * scale)
+            loss_sum += loss.detach()
+        [loss_of_all] = self._sum(loss_sum.item())
+        if not torch.isfinite(torch.tensor(loss_of_all)):
+            raise self._diverged(step, "the loss")
+        self.engine.step()
+        grad_norm = float(self.engine.get_global_grad_norm() or 0.0)
+        if not torch.isfinite(torch.tensor(grad_norm)):
+            raise self._diverged(step, "the norm of the gradients")
+        seconds = time.monotonic() - began_at
+        self._remember(
+            {
+                "step": step + 1,
+                "loss": loss_of_all / max(1, num_tokens),
+                "learning_rate": rate,
+                "grad_norm": grad_norm,
+                "num_samples": int(num_samples),
+                "num_answer_tokens": int(num_tokens),
+                "examples": _digest(self.order.examples(step).tobytes()),
+                "seconds": round(seconds, 4),
+                "waiting_share": round(waited_s / seconds, 4),
+            }
+        )
+
+    def _loaded(self, first: int) -> Iterator[list[Batch]]:
+        """This worker's micro-batches of each step from `first` on."""
+
+        def pieces() -> Iterator[list[Example]]:
+            for step in range(first, self.order.num_steps):
+                for piece in self._pieces(step):
+                    yield [self.examples[int(number)] for number in piece]
+
+        batches = iter(self.maker.batches(pieces()))
+        for step in range(first, self.order.num_steps):
+            yield [next(batches) for _ in self._pieces(step)]
+
+    def _pieces(self, step: int) -> list[Any]:
+        return micro_batches(
+            self.order.examples(step), self.config.micro_batch_size, rank=self.rank, world_size=self.world_size
+        )
+
+    def _note_bad_images(self, batches: list[Batch]) -> None:
+        """Raises BadInput if the run is to stop at the first ones."""
+        own = [image for batch in batches for image in batch.bad]
+        [num_bad] = self._sum(len(own))
+        if not num_bad:
+            return
+        gathered: list[Any] = [None] * self.world_size
+        distributed.all_gather_object(gathered, own)
+        bad: list[BadImage] = [image for images in gathered for image in images]
+        if self.config.bad_images == "stop":
+            names = ", ".join(f"{image.image_id} ({image.error.code}: {image.error.message})" for image in bad[:_MOST_NAMED])
+            raise BadInput(f"{len(bad)} images cannot be decoded: {names}; --bad-images skip leaves such images out")
+        for image in bad:
+            if image.image_id not in self.state.bad_images:
+                self.state.bad_images[image.image_id] = f"{image.error.code}: {image.error.message}"
+                if self.rank == 0:
+                    logger.warning("left out image=%s uri=%s error=%s", image.image_id, image.uri, image.error)
+
+    def _agree(self) -> tuple[bool, bool]:
+        """Whether all workers are to save now, because it is time, and to stop, because the driver wants it."""
+        since_s = time.monotonic() - self._checkpoint_at
+        is_time = self.rank == 0 and since_s >= 60 * self.config.checkpoint_minutes
+        must_save, must_stop = self._sum(is_time, self._wants_stop)
+        return bool(must_save), bool(must_stop)
+
+    def _checkpoint(self) -> None:
+        self._tell(phase="validating")
+        if len(self.validator or ()):
+            self._validate()
+        self._tell(phase="saving")
+        self.checkpoints.save(self.engine, self.network, self.state)
+        if self.rank == 0:
+            self.checkpoints.prune(self.config.keep_checkpoints)
+        self._checkpoint_at = time.monotonic()
+        self._tell(phase="training")
+
+    def _validate(self) -> None:
+        assert self.validator is not None
+        self.network.train(False)
+        result = self.validator.validate(
+            lambda batch: self.engine(batch.to(self.device)), rank=self.rank, world_size=self.world_size
+        )
+        self.network.train(True)
+        record = {"step": self.state.step, **result}
+        self.state.validations.append(record)
+        self.tracker.validation(record)
+        self._tell(validation=record)
+
+    def _remember(self, record: dict[str, Any]) -> None:
+        self.state = replace(self.state, step=record["step"])
+        self.state.history.append(record)
+        self.tracker.step(record)
+        if self.rank == 0 and time.monotonic() - self._updated_at >= UPDATE_INTERVAL_S:
+            self._updated_at = time.monotonic()
+            self._wants_stop = self._tell(step=record["step"], record=record)
+
+    def _tell(self, **changes: Any) -> bool:
+        if self.rank != 0:
+            return False
+        return bool(ray.get(self.job.board.update.remote(**changes)))
+
+    def _sum(self, *values: float) -> list[float]:
+        """Over all workers."""
+        sums = torch.tensor(values, dtype=torch.float64, device=self.device)
+        distributed.all_reduce(sums)
+        found: list[float] = sums.tolist()
+        return found
+
+    def _sharded(self, saved: Saved | None) -> Any:
+        if saved is None:
+            return shard(self.network, self.config, world_size=self.world_size, dtype=self.dtype)
+        with self.checkpoints.tensors(saved) as tensors:
+            load_weights(self.network, tensors)
+            engine = shard(self.network, self.config, world_size=self.world_size, dtype=self.dtype)
+            load_optimizer(engine, self.network, tensors, step=saved.state.step)
+        return engine
+
+    def _validator(self, place: Path) -> Validator | None:
+        if not self.job.has_validation:
+            return None
+        strategy = STRATEGIES[self.config.strategy]
+        return Validator(
+            Examples(self.job.output.local_copy(VALIDATION_FILE, place)),
+            self.maker,
+            strategy,
+            candidate_ids(self.tokenizer, strategy.candidates),
+            most=self.config.validation_images,
+            micro_batch_size=self.config.micro_batch_size,
+        )
+
+    def _prompt_ids(self, question: str) -> list[int]:
+        return self.blueprint.template.token_ids(self.tokenizer, question)
+
+    def _diverged(self, step: int, what: str) -> TrainingDiverged:
+        numbers = self.order.examples(step)
+        ids = [self.examples[int(number)].image_id for number in numbers]
+        steps = self.checkpoints.steps()
+        last = f"the last good checkpoint is of step {steps[-1]}" if steps else "there is no checkpoint yet"
+        return TrainingDiverged(
+            f"{what} is not a number in step {step + 1}; its images are {', '.join(ids)}; {last}."
+            " A lower --learning-rate in a new OUTPUT, or other data, may help"
+        )
+
+
+def _remembered(prompt_ids: Callable[[str], list[int]]) -> Callable[[str], list[int]]:
+    known: dict[str, list[int]] = {}
+
+    def remembered(question: str) -> list[int]:
+        if question not in known:
+            known[question] = prompt_ids(question)
+        return known[question]
+
+    return remembered
+
+
+def _seed(seed: int, step: int, piece: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed} {step} {piece}".encode()).digest()[:8], "big") >> 1
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
