@@ -4,6 +4,7 @@ Where the values come from that the paper leaves open is in docs/training.md.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Protocol, get_args
 
 import tyro
@@ -53,6 +54,6 @@ assert set(PRESETS) == set(get_args(PresetName))
 def asked_for(arguments: Sequence[str]) -> TrainConfig | None:
     """The defaults of `artimuse train`: those of the preset that the arguments name; None if they name none."""
     for name, preset in PRESETS.items():
-        if f"--preset={name}" in arguments or ("--preset", name) in zip(arguments, arguments[1:]):
+        if f"--preset={name}" in arguments or ("--preset", name) in pairwise(arguments):
             return preset(tyro.MISSING, tyro.MISSING)
     return None

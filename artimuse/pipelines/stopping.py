@@ -69,9 +69,7 @@ class StopRequest:
         if self.is_set or not self._is_draining:
             raise KeyboardInterrupt(f"{name}; the same command goes on from what is on disk")
         self._asked_at = time.monotonic()
-        logger.warning(
-            "%s: %s, for at most %.0f s; once more to stop at once", name, self.doing, self.grace_s
-        )
+        logger.warning("%s: %s, for at most %.0f s; once more to stop at once", name, self.doing, self.grace_s)
 
 
 def _is_main_thread() -> bool:

@@ -73,7 +73,7 @@ class BatchMaker:
         self.limits = limits
 
     def batches(self, pieces: Iterable[Sequence[Example]]) -> Iterator[Batch]:
-        """In the order of the pieces; the next ones are decoded meanwhile. An empty piece gives a batch without loss."""
+        """In the order of the pieces, decoded ahead. An empty piece gives a batch without loss."""
         with ThreadPoolExecutor(_num_threads(), "decode") as threads:
             yield from map_ahead(self.batch, pieces, threads=threads, ahead=MICRO_BATCHES_AHEAD)
 
@@ -85,9 +85,8 @@ class BatchMaker:
             if isinstance(picture, RowError)
         )
         # Without any example the network still has to run: the other workers wait for its gradients.
-        rows = [([*self.prompt_ids(e.question), *e.answer_ids], len(e.answer_ids)) for e in examples] or [
-            (self._any_prompt(), 0)
-        ]
+        rows = [([*self.prompt_ids(e.question), *e.answer_ids], len(e.answer_ids)) for e in examples]
+        rows = rows or [([*self.prompt_ids("")], 0)]
         width = max(len(token_ids) for token_ids, _ in rows)
         token_ids_BS = torch.full((len(rows), width), PADDING_ID)
         labels_BS = torch.full((len(rows), width), IGNORED)
@@ -114,9 +113,6 @@ class BatchMaker:
             return data
         image = decode(data, self.limits)
         return image if isinstance(image, RowError) else image.pixels_HWC
-
-    def _any_prompt(self) -> Sequence[int]:
-        return self.prompt_ids("")
 
 
 def _num_threads() -> int:

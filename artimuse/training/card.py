@@ -78,9 +78,13 @@ def _data(config: TrainConfig, record: Mapping[str, Any], state: TrainState) -> 
 
 
 def _settings(config: TrainConfig) -> list[str]:
-    trained = "all weights" if config.language_model == "full" else (
-        f"LoRA of rank {config.lora_rank} (alpha {config.lora_alpha}, dropout {config.lora_dropout}) on all linear"
-        " layers of the language model; vision encoder and MLP in full"
+    trained = (
+        "all weights"
+        if config.language_model == "full"
+        else (
+            f"LoRA of rank {config.lora_rank} (alpha {config.lora_alpha}, dropout {config.lora_dropout}) on all linear"
+            " layers of the language model; vision encoder and MLP in full"
+        )
     )
     rows = {
         "trained": trained,

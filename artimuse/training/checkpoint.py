@@ -71,7 +71,9 @@ class Checkpoints:
             files = tuple(record.pop("files"))
             return Saved(state=TrainState(**record), files=files)
         except (ValueError, KeyError, TypeError) as error:
-            raise BadOutput(f"{self.folder.url(name)}: damaged ({error}); remove it to go on from an earlier one") from error
+            raise BadOutput(
+                f"{self.folder.url(name)}: damaged ({error}); remove it to go on from an earlier one"
+            ) from error
 
     def latest(self) -> Saved | None:
         steps = self.steps()

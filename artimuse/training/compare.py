@@ -57,9 +57,7 @@ def compare(trained: TrainedNetwork, reloaded: Network, config: TrainConfig) -> 
             points = float(np.abs(scores[0] - scores[1]).max())
     likeness = Likeness(probability, points)
     if not (probability <= MOST_PROBABILITY[config.dtype] and (points is None or points <= MOST_POINTS[config.dtype])):
-        raise ExportFailed(
-            f"the merged model does not answer as the trained one ({likeness}); nothing was exported"
-        )
+        raise ExportFailed(f"the merged model does not answer as the trained one ({likeness}); nothing was exported")
     return likeness
 
 

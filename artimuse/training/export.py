@@ -80,11 +80,6 @@ def run(config: ExportConfig, console: Console) -> ExportReport:
     )
 
 
-def export_checkpoint(output: Folder, destination: Folder, *, device: Device) -> int:
-    """For `artimuse train`: the best checkpoint, in the native layout; the step that it is of."""
-    return export(output, destination, layout="native", step=None, device=device).step
-
-
 def export(
     output: Folder, destination: Folder, *, layout: LayoutName, step: int | None, device: Device
 ) -> ExportReport:
@@ -102,7 +97,9 @@ def export(
     checkpoints = Checkpoints(output)
     steps = checkpoints.steps()
     if step is not None and step not in steps:
-        raise BadOutput(f"{output.url()}: no checkpoint of step {step}; there are {', '.join(map(str, steps)) or 'none'}")
+        raise BadOutput(
+            f"{output.url()}: no checkpoint of step {step}; there are {', '.join(map(str, steps)) or 'none'}"
+        )
     step = checkpoints.best() if step is None else step
     saved = checkpoints.read(step)
     base = find_checkpoint(config.base)

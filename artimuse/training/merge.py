@@ -51,5 +51,6 @@ class Merger:
             )
         if used != self.trained:
             raise ExportFailed(
-                f"the base has no place for {', '.join(sorted(self.trained - used)[:_MOST_NAMED])}; nothing was exported"
+                "nothing was exported: the base has no place for"
+                f" {', '.join(sorted(self.trained - used)[:_MOST_NAMED])}"
             )

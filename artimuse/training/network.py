@@ -2,6 +2,7 @@
 
 # B examples, S tokens, H and W pixels, C = 3 channels, L answer tokens of all examples, V vocabulary, D hidden size
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
@@ -25,9 +26,7 @@ BASE_LAYER = ".base_layer"
 class TrainedNetwork(nn.Module):
     """The loss of a micro-batch; what is inside is transformers' network with peft's adapters."""
 
-    def __init__(
-        self, blueprint: Blueprint, config: TrainConfig, *, dtype: torch.dtype, device: torch.device
-    ) -> None:
+    def __init__(self, blueprint: Blueprint, config: TrainConfig, *, dtype: torch.dtype, device: torch.device) -> None:
         """Reads the weights. The adapters begin with the same values on every worker, and add nothing at first."""
         super().__init__()
         self.model = empty_model(blueprint.config)
@@ -37,12 +36,11 @@ class TrainedNetwork(nn.Module):
             inject_adapter_in_model(lora_config(config), self.model)
         for name, parameter in self.model.named_parameters():
             is_adapter = name.endswith((LORA_A, LORA_B))
-            parameter.requires_grad_(
-                config.language_model == "full" or is_adapter or name.startswith(TRAINED_IN_FULL)
-            )
+            parameter.requires_grad_(config.language_model == "full" or is_adapter or name.startswith(TRAINED_IN_FULL))
         if config.gradient_checkpointing:
-            self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        self.model.to(device=device, dtype=dtype)
+            untyped: Any = self.model
+            untyped.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        nn.Module.to(self, device, dtype)
         self.train()
 
     def trained(self) -> Iterator[tuple[str, nn.Parameter]]:

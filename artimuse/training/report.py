@@ -61,7 +61,9 @@ class TrainReport:
         if self.validation:
             found = [f"loss {self.validation['loss']:.4f}"]
             found += [
-                f"{name.upper()} {self.validation[name]:.3f}" for name in ("srcc", "plcc") if self.validation[name] is not None
+                f"{name.upper()} {self.validation[name]:.3f}"
+                for name in ("srcc", "plcc")
+                if self.validation[name] is not None
             ]
             lines.append(("validation", f"{', '.join(found)} on {self.validation['num_examples']} examples"))
         if self.num_new_steps:

@@ -34,9 +34,10 @@ from artimuse.storage import Folder
 from artimuse.train_config import TrainConfig
 from artimuse.training.board import Board, Status
 from artimuse.training.checkpoint import Checkpoints
-from artimuse.training.export import EXPORT_FOLDER, export_checkpoint
+from artimuse.training.export import EXPORT_FOLDER, export
 from artimuse.training.record import new_record, read_record, refuse_mismatch, write_record
 from artimuse.training.report import TrainReport
+from artimuse.training.resources import Resources, plan_resources
 from artimuse.training.selection import write_plan
 from artimuse.training.watch import TrainProgress
 from artimuse.training.worker import TRAIN_FILE, VALIDATION_FILE, TrainJob, work
@@ -66,14 +67,14 @@ def run(config: TrainConfig, console: Console) -> TrainReport:
         saved = read_record(output)
         cluster.connect(debug=config.debug)
         stop.heed()
-        config, workers = _resolved(config)
+        config, resources = _resolved(config)
         record = _opened(config, output, saved)
-        return _run(config, workers, output, record, stop, console)
+        return _run(config, resources, output, record, stop, console)
 
 
 def _run(
     config: TrainConfig,
-    workers: "_Workers",
+    resources: Resources,
     output: Folder,
     record: dict[str, Any],
     stop: StopRequest,
@@ -85,15 +86,21 @@ def _run(
     if record["status"] != "finished":
         if num_before:
             logger.info("going on from the checkpoint of step %d", num_before)
-        status = _train(config, workers, output, record, stop, console)
+        status = _train(config, resources, output, record, stop, console)
         logger.info("exporting to %s", output.url(EXPORT_FOLDER))
-        task = ray.remote(export_checkpoint).options(num_cpus=workers.num_cpus, num_gpus=workers.num_gpus)
-        step = ray.get(task.remote(output, output / EXPORT_FOLDER, device=config.device))
+        exporting = _export.options(num_cpus=resources.num_cpus, num_gpus=resources.num_gpus)
+        step = ray.get(exporting.remote(output, config.device))
         record = {**record, "status": "finished", "exported_step": step}
         write_record(output, record)
     else:
         logger.info("%s is finished: nothing is left to train", output.url())
     return _report(config, output, record, status, num_before)
+
+
+@ray.remote
+def _export(output: Folder, device: Device) -> int:
+    """On a node that has what the network needs; returns the step."""
+    return export(output, output / EXPORT_FOLDER, layout="native", step=None, device=device).step
 
 
 @contextmanager
@@ -108,7 +115,7 @@ def _scratch() -> Iterator[str]:
 
 def _train(
     config: TrainConfig,
-    workers: "_Workers",
+    resources: Resources,
     output: Folder,
     record: dict[str, Any],
     stop: StopRequest,
@@ -118,19 +125,18 @@ def _train(
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    board = ray.remote(Board).options(num_cpus=0).remote()
-    job = TrainJob(
-        config=config, output=output, has_validation=record["num_validation_examples"] > 0, board=board
-    )
-    resources = {"CPU": workers.num_cpus, **({"GPU": workers.num_gpus} if workers.num_gpus else {})}
+    make_board: Any = ray.remote(num_cpus=0)(Board)
+    board: Any = make_board.remote()
+    job = TrainJob(config=config, output=output, has_validation=record["num_validation_examples"] > 0, board=board)
+    num_workers: Any = resources.num_workers  # Ray's own annotation lacks the pair
     with _scratch() as scratch:
         trainer = TorchTrainer(
             work,
             train_loop_config={"job": job},
             scaling_config=ScalingConfig(
-                num_workers=workers.low if workers.low == workers.high else (workers.low, workers.high),
-                use_gpu=workers.num_gpus > 0,
-                resources_per_worker=resources,
+                num_workers=num_workers,
+                use_gpu=resources.num_gpus > 0,
+                resources_per_worker={"CPU": resources.num_cpus, "GPU": resources.num_gpus},
             ),
             run_config=RunConfig(storage_path=scratch, failure_config=FailureConfig(max_failures=config.max_failures)),
         )
@@ -172,28 +178,14 @@ class _Fitting(threading.Thread):
             self.error = error
 
 
-class _Workers:
-    """How many workers of what size."""
-
-    def __init__(self, config: TrainConfig) -> None:
-        """Raises ClusterProblem for GPUs that the cluster cannot get."""
-        num_possible = int(cluster.possible_resources().get("GPU", 0)) if config.device != "cpu" else 0
-        if config.device == "cuda" and not num_possible:
-            raise ClusterProblem("--device cuda: the cluster has no GPU and can get none")
-        self.num_gpus = 1 if num_possible else 0
-        self.num_cpus = config.cpus_per_worker
-        self.low, self.high = config.worker_range or (max(1, num_possible),) * 2
-        if num_possible and num_possible < self.low:
-            raise ClusterProblem(f"--workers {config.workers}: the cluster can get {num_possible} GPUs")
-
-
-def _resolved(config: TrainConfig) -> tuple[TrainConfig, _Workers]:
+def _resolved(config: TrainConfig) -> tuple[TrainConfig, Resources]:
     """Nothing left to the machine that it runs on."""
-    workers = _Workers(config)
-    device: Device = "cuda" if workers.num_gpus else "cpu"
-    dtype = ("bfloat16" if device == "cuda" else "float32") if config.dtype == "auto" else config.dtype
-    base = find_checkpoint(config.base).name
-    return replace(config, device=device, dtype=dtype, base=base), workers
+    resources = plan_resources(config)
+    device: Device = "cuda" if resources.num_gpus else "cpu"
+    dtype = config.dtype
+    if dtype == "auto":
+        dtype = "bfloat16" if device == "cuda" else "float32"
+    return replace(config, device=device, dtype=dtype, base=find_checkpoint(config.base).name), resources
 
 
 def _opened(config: TrainConfig, output: Folder, saved: dict[str, Any] | None) -> dict[str, Any]:

@@ -17,7 +17,9 @@ from artimuse.training.examples import ExampleMaker, write_examples
 logger = logging.getLogger(__name__)
 
 
-def write_plan(config: TrainConfig, blueprint: Blueprint, output: Folder, *, train: str, validation: str) -> dict[str, Any]:
+def write_plan(
+    config: TrainConfig, blueprint: Blueprint, output: Folder, *, train: str, validation: str
+) -> dict[str, Any]:
     """Writes the examples of both splits into OUTPUT; returns how many there are.
 
     Raises BadInput for a table that is wrong, that has nothing of what was asked for, or that has too long texts;
@@ -27,9 +29,7 @@ def write_plan(config: TrainConfig, blueprint: Blueprint, output: Folder, *, tra
     tokenizer = cast(Tokenizer, blueprint.tokenizer)
     if config.targets != "texts":
         strategy.check(tokenizer)
-    maker = ExampleMaker(
-        tokenizer, blueprint.template, strategy, config.targets, max_tokens=config.max_sequence_length
-    )
+    maker = ExampleMaker(tokenizer, blueprint.template, strategy, config.targets, max_tokens=config.max_sequence_length)
     selected = _Selection(config)
     with output.writing(train) as path:
         num_train = write_examples(path, maker.examples(selected.annotations(config.split)))

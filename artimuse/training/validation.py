@@ -1,4 +1,4 @@
-"""How good the network is on examples that it is not trained on: loss, and correlation of its scores with the labels."""
+"""How good the network is on examples it is not trained on: loss, and how its scores correlate with the labels."""
 
 # K candidate tokens
 from collections.abc import Callable, Iterator, Sequence

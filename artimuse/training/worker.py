@@ -185,7 +185,9 @@ class Worker:
         distributed.all_gather_object(gathered, own)
         bad: list[BadImage] = [image for images in gathered for image in images]
         if self.config.bad_images == "stop":
-            names = ", ".join(f"{image.image_id} ({image.error.code}: {image.error.message})" for image in bad[:_MOST_NAMED])
+            names = ", ".join(
+                f"{image.image_id} ({image.error.code}: {image.error.message})" for image in bad[:_MOST_NAMED]
+            )
             raise BadInput(f"{len(bad)} images cannot be decoded: {names}; --bad-images skip leaves such images out")
         for image in bad:
             if image.image_id not in self.state.bad_images:

@@ -1,0 +1,34 @@
+"""How many training workers of what size, from what was asked for and what the cluster has or can get."""
+
+from dataclasses import dataclass
+
+from artimuse.errors import ClusterProblem
+from artimuse.pipelines.cluster import possible_resources
+from artimuse.train_config import TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resources:
+    """For Ray Train."""
+
+    num_workers: int | tuple[int, int]
+    """As many, or from as few as to as many as the cluster has room for."""
+    num_cpus: float
+    """Per worker."""
+    num_gpus: int
+    """Per worker: 1 or 0."""
+
+
+def plan_resources(config: TrainConfig) -> Resources:
+    """Raises ClusterProblem for GPUs that the cluster cannot get."""
+    num_gpus = 0 if config.device == "cpu" else int(possible_resources().get("GPU", 0))
+    if config.device == "cuda" and not num_gpus:
+        raise ClusterProblem("--device cuda: the cluster has no GPU and can get none")
+    low, high = config.worker_range or (max(1, num_gpus),) * 2
+    if 0 < num_gpus < low:
+        raise ClusterProblem(
+            f"--workers {config.workers}: the cluster can get {num_gpus} GPUs, and each worker needs one"
+        )
+    return Resources(
+        num_workers=low if low == high else (low, high), num_cpus=config.cpus_per_worker, num_gpus=min(num_gpus, 1)
+    )

@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from artimuse.attributes import ATTRIBUTES
+from artimuse.decode_limits import DecodeLimits
+from artimuse.engine_config import EngineConfig
+from artimuse.engines.transformers import TransformersEngine
+from artimuse.images import decode
+from artimuse.model.find import find_checkpoint
+from artimuse.model.load import load_network, read_blueprint
+from artimuse.prompts import SCORE_QUESTION, attribute_question
+from artimuse.training.batch import IGNORED, BatchMaker
+from artimuse.training.examples import Example
+
+BLUEPRINT = read_blueprint(find_checkpoint("nano"))
+
+
+def prompt_ids(question):
+    return BLUEPRINT.template.token_ids(BLUEPRINT.tokenizer, question)
+
+
+@pytest.fixture
+def maker():
+    return BatchMaker(prompt_ids, DecodeLimits())
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(np.arange(300, dtype=np.uint8).reshape(10, 10, 3)).save(path)
+    return str(path)
+
+
+def example(uri, question=SCORE_QUESTION, answer_ids=(5, 6)):
+    return Example("id", uri, question, answer_ids, None)
+
+
+@pytest.mark.parametrize("question", [SCORE_QUESTION, attribute_question(ATTRIBUTES[0])])
+def test_the_prompt_is_the_one_of_inference_token_by_token(maker, picture, question):
+    network = load_network(find_checkpoint("nano"), dtype=torch.float32, device="cpu")
+    engine = TransformersEngine(EngineConfig(model="nano", device="cpu", dtype="float32"), network)
+    [token_ids] = maker.batch([example(picture, question)]).token_ids_BS.tolist()
+    assert token_ids == [*engine.prompt_ids(question).tolist(), 5, 6]
+
+
+def test_the_pixels_are_those_of_inference(maker, picture):
+    [pixels_HWC] = maker.batch([example(picture)]).pixels_BHWC.numpy()
+    assert np.array_equal(pixels_HWC, decode(Path(picture).read_bytes(), DecodeLimits()).pixels_HWC)
+
+
+def test_the_loss_is_on_the_answer_only(maker, picture):
+    short, long = example(picture, answer_ids=[5]), example(picture, answer_ids=[7, 8, 9])
+    batch = maker.batch([short, long])
+    labels = batch.labels_BS.numpy()
+    length = len(prompt_ids(SCORE_QUESTION))
+    assert labels[0].tolist() == [IGNORED] * length + [5, IGNORED, IGNORED]
+    assert labels[1].tolist() == [IGNORED] * length + [7, 8, 9]
+    assert batch.mask_BS.tolist()[0] == [1] * (length + 1) + [0, 0]
+    assert batch.num_answer_tokens == 4
+
+
+def test_without_padding_there_is_no_mask(maker, picture):
+    assert maker.batch([example(picture), example(picture)]).mask_BS is None
+
+
+def test_an_image_that_cannot_be_decoded_has_no_part_in_the_loss(maker, picture, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no picture")
+    batch = maker.batch([example(str(bad)), example(picture), example(str(tmp_path / "gone.png"))])
+    assert [image.error.code for image in batch.bad] == ["unsupported_format", "not_found"]
+    assert (batch.labels_BS[[0, 2]] == IGNORED).all()
+    assert batch.num_answer_tokens == 2
+    assert len(batch.examples) == 1
+
+
+def test_a_piece_without_examples_still_goes_through_the_network(maker):
+    batch = maker.batch([])
+    assert batch.pixels_BHWC.shape == (1, 448, 448, 3)
+    assert (batch.labels_BS == IGNORED).all()
+    assert batch.num_answer_tokens == 0
+
+
+def test_batches_come_in_order(maker, picture):
+    pieces = [[example(picture, answer_ids=[i])] for i in range(40)]
+    assert [batch.examples[0].answer_ids for batch in maker.batches(pieces)] == [[i] for i in range(40)]

@@ -1,0 +1,86 @@
+from dataclasses import replace
+
+import pytest
+
+from artimuse.attributes import ATTRIBUTES
+from artimuse.engines.answers import AnswerReader
+from artimuse.errors import BadInput
+from artimuse.interfaces import Annotation
+from artimuse.model.find import find_checkpoint
+from artimuse.model.load import read_blueprint
+from artimuse.prompts import attribute_question
+from artimuse.scoring import STRATEGIES
+from artimuse.training.examples import ExampleMaker, Examples, write_examples
+
+BLUEPRINT = read_blueprint(find_checkpoint("nano"))
+BOTH = Annotation(
+    image_id="a",
+    uri="/a.png",
+    dataset="d",
+    split="train",
+    kind="expert",
+    score=73.4,
+    texts={ATTRIBUTES[1].slug: " Calm colours. ", ATTRIBUTES[0].slug: "Balanced.", ATTRIBUTES[2].slug: "  "},
+)
+
+
+def make(targets="both", strategy="ordered_100", max_tokens=8192):
+    return ExampleMaker(BLUEPRINT.tokenizer, BLUEPRINT.template, STRATEGIES[strategy], targets, max_tokens=max_tokens)
+
+
+def said(example):
+    return AnswerReader(BLUEPRINT.tokenizer).read(list(example.answer_ids))
+
+
+def test_texts_come_in_the_order_of_the_paper_and_then_the_score():
+    examples = list(make().examples([BOTH]))
+    assert [example.question for example in examples] == [
+        attribute_question(ATTRIBUTES[0]),
+        attribute_question(ATTRIBUTES[1]),
+        STRATEGIES["ordered_100"].question,
+    ]
+    assert [example.score for example in examples] == [None, None, 73.4]
+
+
+@pytest.mark.parametrize(("targets", "count"), [("texts", 2), ("scores", 1), ("both", 3)])
+def test_only_what_is_asked_for_is_learnt(targets, count):
+    assert len(list(make(targets).examples([BOTH]))) == count
+
+
+def test_an_annotation_without_a_score_teaches_none():
+    assert list(make("scores").examples([replace(BOTH, score=None)])) == []
+
+
+def test_an_answer_is_read_back_as_the_text_and_ends_the_turn():
+    first, second, _ = make().examples([BOTH])
+    assert (said(first).text, said(first).truncated) == ("Balanced.", False)
+    assert said(second).text == "Calm colours."
+
+
+@pytest.mark.parametrize("strategy", [name for name, strategy in STRATEGIES.items() if strategy.candidates])
+def test_a_score_is_answered_by_the_one_token_of_its_strategy(strategy):
+    [example] = make("scores", strategy).examples([BOTH])
+    token, stop = example.answer_ids
+    assert BLUEPRINT.tokenizer.convert_ids_to_tokens(token) == STRATEGIES[strategy].answer(73.4)
+    assert BLUEPRINT.tokenizer.convert_ids_to_tokens(stop) == "<|im_end|>"
+
+
+def test_a_score_as_text_is_written_out():
+    [example] = make("scores", "score_as_text").examples([BOTH])
+    assert said(example).text == "73.40"
+
+
+def test_a_text_that_is_too_long_is_refused_naming_its_image():
+    with pytest.raises(BadInput, match=r"'a'.*--max-sequence-length is 100"):
+        list(make(max_tokens=100).examples([BOTH]))
+
+
+def test_a_plan_is_read_by_number(tmp_path):
+    path = tmp_path / "plan.arrow"
+    many = [replace(BOTH, image_id=str(i)) for i in range(3000)]
+    assert write_examples(path, make().examples(many)) == 9000
+    examples = Examples(path)
+    assert len(examples) == 9000
+    assert examples[8999].image_id == "2999"
+    assert examples[8999].score == pytest.approx(73.4)
+    assert examples[3].answer_ids == list(next(make().examples([BOTH])).answer_ids)

@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+
+from artimuse.training.order import Order, micro_batches
+
+ORDER = Order(num_examples=21, batch_size=8, num_epochs=2, seed=3)
+
+
+def test_every_epoch_goes_through_all_examples_once_in_an_order_of_its_own():
+    epochs = [np.concatenate([ORDER.examples(step) for step in range(first, first + 3)]) for first in (0, 3)]
+    assert ORDER.num_steps == 6
+    assert all(sorted(epoch) == list(range(21)) for epoch in epochs)
+    assert epochs[0].tolist() != epochs[1].tolist()
+
+
+def test_the_last_step_of_an_epoch_may_be_smaller():
+    assert [len(ORDER.examples(step)) for step in range(6)] == [8, 8, 5, 8, 8, 5]
+
+
+def test_a_step_is_made_of_the_same_examples_whatever_was_asked_before():
+    again = Order(num_examples=21, batch_size=8, num_epochs=2, seed=3)
+    assert again.examples(4).tolist() == ORDER.examples(4).tolist()
+    assert Order(21, 8, 2, seed=4).examples(4).tolist() != ORDER.examples(4).tolist()
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 5, 16])
+@pytest.mark.parametrize("count", [1, 5, 8])
+def test_workers_share_a_step_in_the_same_pieces_however_many_they_are(world_size, count):
+    examples = np.arange(100, 100 + count)
+    shares = [micro_batches(examples, 2, rank=rank, world_size=world_size) for rank in range(world_size)]
+    pieces = {tuple(piece) for share in shares for piece in share if len(piece)}
+    assert pieces == {tuple(piece) for piece in micro_batches(examples, 2, rank=0, world_size=1)}
+    assert len({len(share) for share in shares}) == 1
+    assert sum(len(piece) for share in shares for piece in share) == count
