@@ -21,6 +21,7 @@ def network_config(config: ConfigFile) -> InternVLConfig:
     config.expect("text_config.model_type", ("qwen2",))
     config.expect("vision_feature_layer", (-1,), default=-1)
     config.expect("vision_feature_select_strategy", ("default",), default="default")
+    config.expect("projector_hidden_act", ("gelu",), default="gelu")
     text = dict(config.get("text_config"))
     # Older files have this key in either place; `load.py` prefers a stored lm_head to what it says.
     is_tied = config.get("tie_word_embeddings", False)
