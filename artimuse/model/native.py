@@ -1,11 +1,12 @@
 """Checkpoints of transformers' native network: `OpenGVLab/InternVL3-*-hf`, our own exports, and nano."""
 
 from collections.abc import Collection
+from typing import Any
 
-from transformers import InternVLConfig
+from transformers import InternVLConfig, Qwen2Tokenizer
 
 from artimuse.model.config_file import ConfigFile
-from artimuse.model.layout import Layout, Source, Sources, build_config
+from artimuse.model.layout import Layout, Source, Sources, Weights, build_config
 
 # Native spelling -> the spelling of the `-hf` repositories on the Hub, which transformers 4 wrote.
 _HUB_PREFIXES = (
@@ -43,4 +44,13 @@ def _hub_name(native_name: str) -> str:
     return native_name
 
 
-NATIVE = Layout(network_config, sources)
+def stored_config(native: ConfigFile, tokenizer: Qwen2Tokenizer) -> dict[str, Any]:
+    return dict(native.values)
+
+
+def stored_weights(weights: Weights) -> Weights:
+    """As they are: the spelling of transformers 5."""
+    return weights
+
+
+NATIVE = Layout("InternVLForConditionalGeneration", network_config, sources, stored_config, stored_weights)
