@@ -1,4 +1,4 @@
-"""A checkpoint's config.json as it lies on disk, with errors that name the file and the key.
+"""A checkpoint's config.json as it lies on disk or will, with errors that name the file and the key.
 
 Read as plain JSON: `AutoConfig` would ask to run the code inside official checkpoints.
 """
@@ -52,3 +52,7 @@ class ConfigFile:
             raise BadCheckpoint(
                 f"{self.path}: {key} is {value!r}, supported: {', '.join(repr(known) for known in accepted)}"
             )
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")

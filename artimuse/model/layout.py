@@ -1,17 +1,23 @@
-"""What differs between checkpoint layouts: how config.json is read, and which stored tensor is which weight.
+"""What differs between checkpoint layouts: what config.json says, and which stored tensor is which weight.
 
-`official.py` and `native.py` hold the two layouts; `load.py` runs over either.
+`official.py` and `native.py` hold the two layouts; `load.py` and `save.py` run over either.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from transformers import InternVLConfig
+import torch
+from transformers import InternVLConfig, Qwen2Tokenizer
 
 from artimuse.errors import BadCheckpoint
 from artimuse.images import IMAGE_SIZE_PX
 from artimuse.model.config_file import ConfigFile
+
+LayoutName = Literal["native", "official"]
+
+Weights = Iterator[tuple[str, torch.Tensor]]
+"""Names and tensors, one at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +40,18 @@ Sources = dict[str, Source]
 class Layout:
     """One way in which the same network is stored."""
 
+    architecture: str
+    """As config.json names it."""
     network_config: Callable[[ConfigFile], InternVLConfig]
     """Raises BadCheckpoint, naming the key, if the checkpoint is of a kind this version cannot run."""
     sources: Callable[[Collection[str], Collection[str]], Sources]
     """From the native weight names and the stored keys; a source may name a key that is not stored."""
+    stored_config: Callable[[ConfigFile, Qwen2Tokenizer], dict[str, Any]]
+    """The inverse of `network_config`, from the native config.json with `dtype` and `system_message`.
+
+    Raises BadCheckpoint, naming the key, if the layout has no way to say what it says."""
+    stored_weights: Callable[[Weights], Weights]
+    """The inverse of `sources`: stored keys and tensors from native names and weights, in the same order."""
 
 
 def build_config(config: ConfigFile, text: Mapping[str, object], vision: Mapping[str, object]) -> InternVLConfig:

@@ -3,24 +3,23 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import torch
 from safetensors import safe_open
 from transformers import InternVLConfig, InternVLForConditionalGeneration, Qwen2Tokenizer
 
 from artimuse.errors import BadCheckpoint
-from artimuse.interfaces import Tokenizer
 from artimuse.model.build import empty_model, fill
 from artimuse.model.config_file import ConfigFile
 from artimuse.model.find import Checkpoint
-from artimuse.model.layout import Layout, Source, Sources
+from artimuse.model.layout import Layout, Source, Sources, Weights
 from artimuse.model.native import NATIVE
 from artimuse.model.official import OFFICIAL
 from artimuse.model.shards import StoredTensor, expected_path, stored_tensors
-from artimuse.model.template import IMAGE_TOKEN, ChatTemplate, check_tokenizer
+from artimuse.model.template import IMAGE_TOKEN, ChatTemplate
+from artimuse.model.tokenizer_files import read_tokenizer
 
-LAYOUTS: dict[str, Layout] = {"InternVLChatModel": OFFICIAL, "InternVLForConditionalGeneration": NATIVE}
+LAYOUTS: dict[str, Layout] = {layout.architecture: layout for layout in (OFFICIAL, NATIVE)}
 """By the architecture named in config.json."""
 
 LORA_SCALE = 2.0
@@ -52,7 +51,7 @@ class Blueprint:
     sources: Sources
     stored: Mapping[str, StoredTensor]
 
-    def weights(self, dtype: torch.dtype, device: torch.device | str) -> Iterator[tuple[str, torch.Tensor]]:
+    def weights(self, dtype: torch.dtype, device: torch.device | str) -> Weights:
         """Native names and weights, one read at a time; LoRA is merged in float32.
 
         The output layer's is left out if it is the input embeddings' one.
@@ -79,7 +78,7 @@ def read_blueprint(checkpoint: Checkpoint) -> Blueprint:
     file = ConfigFile.read(directory)
     layout = _find_layout(file)
     config = layout.network_config(file)
-    tokenizer = _load_tokenizer(directory, config.get_text_config().vocab_size)
+    tokenizer = read_tokenizer(directory, config.get_text_config().vocab_size)
     template = ChatTemplate.of(file.values, config)
     config.image_seq_length = template.num_image_tokens
     [config.image_token_id] = tokenizer.encode(IMAGE_TOKEN, add_special_tokens=False)
@@ -98,24 +97,6 @@ def read_blueprint(checkpoint: Checkpoint) -> Blueprint:
 def _find_layout(config: ConfigFile) -> Layout:
     config.expect("architectures", tuple([name] for name in LAYOUTS))
     return LAYOUTS[config.get("architectures")[0]]
-
-
-def _load_tokenizer(directory: Path, vocab_size: int) -> Qwen2Tokenizer:
-    # Without its files the class would silently make an empty vocabulary.
-    if not (directory / "tokenizer.json").is_file():
-        for name in ("vocab.json", "merges.txt"):
-            if not (directory / name).is_file():
-                raise BadCheckpoint(f"{directory / name}: missing; the tokenizer needs it")
-    try:
-        tokenizer: Qwen2Tokenizer = Qwen2Tokenizer.from_pretrained(directory, local_files_only=True)
-    # A damaged file: the tokenizers library raises bare Exceptions.
-    except Exception as error:
-        raise BadCheckpoint(f"{directory}: the tokenizer cannot be read ({error})") from error
-    check_tokenizer(cast(Tokenizer, tokenizer), directory)
-    if len(tokenizer) > vocab_size:
-        path = directory / "config.json"
-        raise BadCheckpoint(f"{path}: vocab_size is {vocab_size}, but the tokenizer has {len(tokenizer)} tokens")
-    return tokenizer
 
 
 def _refuse_half_of_bfloat16(stored: Mapping[str, StoredTensor], dtype: torch.dtype) -> None:

@@ -1,11 +1,12 @@
 """Checkpoints of transformers' native network: `OpenGVLab/InternVL3-*-hf`, our own exports, and nano."""
 
 from collections.abc import Collection
+from typing import Any
 
-from transformers import InternVLConfig
+from transformers import InternVLConfig, Qwen2Tokenizer
 
 from artimuse.model.config_file import ConfigFile
-from artimuse.model.layout import Layout, Source, Sources, build_config
+from artimuse.model.layout import Layout, Source, Sources, Weights, build_config
 
 # Native spelling -> the spelling of the `-hf` repositories on the Hub, which transformers 4 wrote.
 _HUB_PREFIXES = (
@@ -21,6 +22,7 @@ def network_config(config: ConfigFile) -> InternVLConfig:
     config.expect("text_config.model_type", ("qwen2",))
     config.expect("vision_feature_layer", (-1,), default=-1)
     config.expect("vision_feature_select_strategy", ("default",), default="default")
+    config.expect("projector_hidden_act", ("gelu",), default="gelu")
     text = dict(config.get("text_config"))
     # Older files have this key in either place; `load.py` prefers a stored lm_head to what it says.
     is_tied = config.get("tie_word_embeddings", False)
@@ -42,4 +44,13 @@ def _hub_name(native_name: str) -> str:
     return native_name
 
 
-NATIVE = Layout(network_config, sources)
+def stored_config(native: ConfigFile, tokenizer: Qwen2Tokenizer) -> dict[str, Any]:
+    return dict(native.values)
+
+
+def stored_weights(weights: Weights) -> Weights:
+    """As they are: the spelling of transformers 5."""
+    return weights
+
+
+NATIVE = Layout("InternVLForConditionalGeneration", network_config, sources, stored_config, stored_weights)

@@ -147,6 +147,7 @@ def test_official_checkpoint_of_another_kind_is_refused(tmp_path, key, value):
         ("text_config.model_type", "llama"),
         ("vision_feature_layer", -2),
         ("vision_feature_select_strategy", "full"),
+        ("projector_hidden_act", "relu"),
         ("vision_config.image_size", [336, 336]),
     ],
 )
