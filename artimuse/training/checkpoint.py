@@ -22,6 +22,7 @@ from torch import distributed
 
 from artimuse.errors import BadOutput
 from artimuse.storage import Folder
+from artimuse.training.batch import Batch
 from artimuse.training.network import TrainedNetwork
 
 FOLDER = "checkpoints"
@@ -154,11 +155,14 @@ def load_weights(network: TrainedNetwork, tensors: Tensors) -> None:
         parameter.data.copy_(tensors.weight(name))
 
 
-def load_optimizer(engine: Any, network: TrainedNetwork, tensors: Tensors, *, step: int) -> None:
-    """Sets the float32 weights, the moments and Adam's own count of steps of a sharded network."""
+def load_optimizer(engine: Any, network: TrainedNetwork, tensors: Tensors, *, step: int, nothing: Batch) -> None:
+    """Sets the float32 weights, the moments and Adam's own count of steps of a sharded network.
+
+    `nothing` is a batch without loss.
+    """
     from deepspeed.utils import safe_set_full_fp32_param, safe_set_full_optimizer_state
 
-    _make_moments(engine, network)
+    _make_moments(engine, nothing)
     _link_moments(engine)
     for name, parameter in network.trained():
         safe_set_full_fp32_param(parameter, tensors.weight(name).to(parameter.device))
@@ -169,14 +173,15 @@ def load_optimizer(engine: Any, network: TrainedNetwork, tensors: Tensors, *, st
             state["step"].fill_(step)
 
 
-def _make_moments(engine: Any, network: TrainedNetwork) -> None:
+def _make_moments(engine: Any, nothing: Batch) -> None:
     """DeepSpeed makes Adam's moments in the first step only (0.19), so it takes one that changes nothing."""
     groups = engine.optimizer.param_groups
     kept = [group["lr"] for group in groups]
     for group in groups:
         group["lr"] = 0.0
     engine.set_gradient_accumulation_boundary(True)
-    engine.backward(sum(parameter.sum() for _, parameter in network.trained()) * 0.0)
+    loss, _ = engine(nothing)
+    engine.backward(loss)
     engine.step()
     for group, rate in zip(groups, kept):
         group["lr"] = rate

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
 from artimuse.errors import BadOutput
 from artimuse.storage import Folder
@@ -42,8 +43,10 @@ class TensorBoardTracker:
 
         self._folder = output / TENSORBOARD
         self._place = Path(self._folder.url()) if output.is_local else place
-        # Steps after the checkpoint that is gone on from will come again.
-        self._writer = SummaryWriter(str(self._place), purge_step=first_step + 1)
+        # Steps after the checkpoint that is gone on from will come again. Names of files have seconds only.
+        self._writer = SummaryWriter(
+            str(self._place), purge_step=first_step + 1, filename_suffix=f".{first_step}.{uuid4().hex[:8]}"
+        )
 
     def step(self, record: Mapping[str, Any]) -> None:
         for name in STEP_CURVES:
@@ -53,17 +56,17 @@ class TensorBoardTracker:
         for name in VALIDATION_CURVES:
             if record[name] is not None:
                 self._writer.add_scalar(f"validation/{name}", record[name], record["step"])
-        self.save()
-
-    def save(self) -> None:
         self._writer.flush()
+        self._upload()
+
+    def close(self) -> None:
+        self._writer.close()
+        self._upload()
+
+    def _upload(self) -> None:
         if not self._folder.is_local:
             for path in self._place.iterdir():
                 self._folder.write(path.name, path.read_bytes())
-
-    def close(self) -> None:
-        self.save()
-        self._writer.close()
 
 
 class WandbTracker:

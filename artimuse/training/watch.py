@@ -32,7 +32,7 @@ class TrainProgress:
             else None
         )
         self._task = self._bar.add_task("", total=None, detail="") if self._bar else None
-        self._phase = ""
+        self._told: set[str] = set()
         self._logged_at = time.monotonic()
         self._first: tuple[int, float] | None = None
 
@@ -56,12 +56,13 @@ class TrainProgress:
                 detail=detail,
             )
             return
-        is_new_phase = status.phase != self._phase and status.phase not in ("saving", "training")
-        if is_new_phase or time.monotonic() - self._logged_at >= LOG_INTERVAL_S:
+        # Every phase is told when it first comes: saving and validating come again and again.
+        is_new = status.phase not in self._told
+        if is_new or time.monotonic() - self._logged_at >= LOG_INTERVAL_S:
             self._logged_at = time.monotonic()
             how_far = f": step {status.step} of {status.num_steps}, {detail}" if status.num_steps else ""
             logger.info("%s%s", status.phase, how_far)
-        self._phase = status.phase
+            self._told.add(status.phase)
 
     def _detail(self, status: Status) -> str:
         if not status.record:

@@ -251,7 +251,8 @@ class Worker:
         with self.checkpoints.tensors(saved) as tensors:
             load_weights(self.network, tensors)
             engine = shard(self.network, self.config, world_size=self.world_size, dtype=self.dtype)
-            load_optimizer(engine, self.network, tensors, step=saved.state.step)
+            nothing = self.maker.batch([]).to(self.device)
+            load_optimizer(engine, self.network, tensors, step=saved.state.step, nothing=nothing)
         return engine
 
     def _validator(self, place: Path) -> Validator | None:

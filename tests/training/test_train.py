@@ -46,7 +46,7 @@ SMALL = {
     "micro_batch_size": 2,
     "lora_rank": 4,
     "learning_rate": 1e-3,
-    "checkpoint_steps": 2,
+    "checkpoint_steps": 3,
 }
 # Sums over two workers are in another order than over one.
 LOSS = {"rel": 1e-4, "abs": 1e-5}
@@ -86,9 +86,9 @@ def assert_same_history(found: list[dict], expected: list[dict]):
 
 @pytest.fixture(scope="module")
 def undisturbed(ray_cluster, table, tmp_path_factory) -> Path:
-    """Two workers, 20 examples in steps of 8, twelve epochs: 36 steps."""
+    """Two workers, 20 examples in steps of 8, six epochs: 18 steps."""
     output = tmp_path_factory.mktemp("undisturbed") / "out"
-    train(score_stage(table, output, epochs=12))
+    train(score_stage(table, output, epochs=6))
     return output
 
 
@@ -116,8 +116,8 @@ def training_workers() -> list[psutil.Process]:
 
 
 def test_a_run_reports_what_it_did_and_is_not_run_again(undisturbed, table):
-    report = train(score_stage(table, undisturbed, epochs=12))
-    assert (report.num_steps, report.num_new_steps, report.num_images) == (36, 0, 20)
+    report = train(score_stage(table, undisturbed, epochs=6))
+    assert (report.num_steps, report.num_new_steps, report.num_images) == (18, 0, 20)
     assert report.validation["num_scores"] == 6
     assert math.isfinite(report.loss)
     records = history(undisturbed)
@@ -128,10 +128,10 @@ def test_a_run_reports_what_it_did_and_is_not_run_again(undisturbed, table):
 def test_the_last_checkpoints_and_the_best_are_kept(undisturbed):
     checkpoints = Checkpoints(Folder.at(str(undisturbed)))
     state = checkpoints.latest().state
-    assert [entry["step"] for entry in state.validations] == list(range(2, 37, 2))
+    assert [entry["step"] for entry in state.validations] == list(range(3, 19, 3))
     ranked = max(state.validations, key=lambda entry: (entry["srcc"], -entry["loss"]))
     kept = {*checkpoints.steps()}
-    assert {34, 36} <= kept
+    assert {15, 18} <= kept
     assert len(kept) <= 3
     assert checkpoints.best() == max(
         kept, key=lambda step: next((e["srcc"], -e["loss"]) for e in state.validations if e["step"] == step)
@@ -141,17 +141,17 @@ def test_the_last_checkpoints_and_the_best_are_kept(undisturbed):
 
 def test_a_killed_worker_changes_nothing(ray_cluster, undisturbed, table, tmp_path):
     output = tmp_path / "out"
-    thread = threading.Thread(target=train, args=(score_stage(table, output, epochs=12),))
+    thread = threading.Thread(target=train, args=(score_stage(table, output, epochs=6),))
     thread.start()
-    wait_for(output / "checkpoints" / "step-00000004.json", thread)
+    wait_for(output / "checkpoints" / "step-00000006.json", thread)
     victims = training_workers()
     victims[0].kill()
     thread.join()
     assert len(victims) == 2
     assert_same_history(history(output), history(undisturbed))
-    assert tensors(output, 36).keys() == tensors(undisturbed, 36).keys()
-    for name, tensor in tensors(undisturbed, 36).items():
-        torch.testing.assert_close(tensors(output, 36)[name], tensor, rtol=1e-3, atol=1e-5)
+    assert tensors(output, 18).keys() == tensors(undisturbed, 18).keys()
+    for name, tensor in tensors(undisturbed, 18).items():
+        torch.testing.assert_close(tensors(output, 18)[name], tensor, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize(("workers", "then"), [("2", "1"), ("1", "2")])
@@ -160,7 +160,7 @@ def test_a_killed_driver_changes_nothing_and_another_number_of_workers_goes_on(
 ):
     """The killed run has a cluster of its own, as the one that goes on."""
     output = tmp_path / "out"
-    arguments = [table, output, "--preset", "paper_score_finetune", "--epochs", 12]
+    arguments = [table, output, "--preset", "paper_score_finetune", "--epochs", 6]
     for name, value in SMALL.items():
         if name != "workers":
             arguments += [f"--{name.replace('_', '-')}", value]
@@ -174,14 +174,14 @@ def test_a_killed_driver_changes_nothing_and_another_number_of_workers_goes_on(
         driver.send_signal(signal.SIGKILL)
     done = subprocess.run([*command, "--workers", then, "--json"], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert 0 < json.loads(done.stdout)["num_new_steps"] <= 30
+    assert 0 < json.loads(done.stdout)["num_new_steps"] <= 12
     assert_same_history(history(output), history(undisturbed))
 
 
 def test_zero_3_goes_on_from_a_checkpoint_of_zero_2(ray_cluster, undisturbed, table, tmp_path):
     output = tmp_path / "out"
-    stopped_early(score_stage(table, output, epochs=12), step=4)
-    train(score_stage(table, output, epochs=12, zero=3))
+    stopped_early(score_stage(table, output, epochs=6), step=6)
+    train(score_stage(table, output, epochs=6, zero=3))
     assert_same_history(history(output), history(undisturbed))
 
 
@@ -198,9 +198,10 @@ def stopped_early(config: TrainConfig, *, step: int) -> None:
     wait_for(output / "checkpoints" / f"step-{step:08d}.json", thread)
     training_workers()[0].kill()
     thread.join()
-    assert history(output)[-1]["step"] < 36
+    assert history(output)[-1]["step"] < 18
 
 
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # peft 0.21 on transformers 5.23
 @pytest.mark.parametrize("zero", [2, 3])
 def test_five_steps_are_those_of_a_plain_loop(ray_cluster, table, tmp_path, zero):
     """Weights and gradients (through Adam's moments), with accumulation, a smaller last step and weight decay."""
@@ -216,7 +217,8 @@ def test_five_steps_are_those_of_a_plain_loop(ray_cluster, table, tmp_path, zero
         assert history(output)[step - 1]["loss"] == pytest.approx(loss, **LOSS)
         assert {name for name in found if "|" not in name} == weights.keys()
         for name, weight in weights.items():
-            torch.testing.assert_close(found[name], weight, rtol=1e-4, atol=1e-5)
+            # A step moves a weight by about 1e-3; where the gradient is nothing but rounding, Adam makes it a step too.
+            torch.testing.assert_close(found[name], weight, rtol=1e-4, atol=5e-5)
             torch.testing.assert_close(found[f"{name}|exp_avg"], first_moments[name], rtol=1e-3, atol=1e-5)
 
 
@@ -286,7 +288,7 @@ def pixel_values(uri: str) -> torch.Tensor:
 
 def test_a_setting_that_differs_is_refused_by_name(undisturbed, table):
     with pytest.raises(RunMismatch, match=r"learning_rate: OUTPUT has 0.001, this run has 0.002"):
-        train(score_stage(table, undisturbed, epochs=12, learning_rate=2e-3))
+        train(score_stage(table, undisturbed, epochs=6, learning_rate=2e-3))
 
 
 def test_a_directory_with_other_files_is_left_alone(ray_cluster, table, tmp_path):
@@ -326,7 +328,7 @@ def test_bad_images_stop_the_run_if_it_is_told_so(ray_cluster, tmp_path):
 
 def test_a_run_that_is_asked_to_stop_saves_and_goes_on(undisturbed, table, tmp_path):
     output = tmp_path / "out"
-    arguments = [str(table), str(output), "--preset", "paper_score_finetune", "--epochs", "12"]
+    arguments = [str(table), str(output), "--preset", "paper_score_finetune", "--epochs", "6"]
     for name, value in {**SMALL, "checkpoint_steps": 100}.items():
         arguments += [f"--{name.replace('_', '-')}", str(value)]
     command = [sys.executable, "-m", "artimuse.cli", "train", *arguments]
@@ -340,9 +342,9 @@ def test_a_run_that_is_asked_to_stop_saves_and_goes_on(undisturbed, table, tmp_p
     assert process.returncode == 4, rest
     assert "the same command goes on from there" in rest
     stopped_at = history(output)[-1]["step"]
-    assert 0 < stopped_at < 36
+    assert 0 < stopped_at < 18
     done = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True)
-    assert json.loads(done.stdout)["num_new_steps"] == 36 - stopped_at, done.stderr
+    assert json.loads(done.stdout)["num_new_steps"] == 18 - stopped_at, done.stderr
     assert_same_history(history(output), history(undisturbed))
 
 

@@ -1,0 +1,190 @@
+"""Exports of short runs, as models of their own."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file, save_file
+
+from artimuse.configs import ExportConfig
+from artimuse.engine_config import EngineConfig
+from artimuse.engines.transformers import TransformersEngine
+from artimuse.errors import BadOutput, ExportFailed
+from artimuse.interfaces import FloatArray
+from artimuse.model.find import find_checkpoint
+from artimuse.model.load import load_network, read_blueprint
+from artimuse.model.save import save_checkpoint
+from artimuse.presets import paper_score_finetune
+from artimuse.scoring import STRATEGIES
+from artimuse.storage import Folder
+from artimuse.training.checkpoint import Checkpoints, load_weights
+from artimuse.training.compare import compare, fixed_images
+from artimuse.training.export import export
+from artimuse.training.export import run as export_run
+from artimuse.training.network import TrainedNetwork
+from artimuse.training.run import run
+from tests.training.tables import make_table
+from tests.training.test_train import SMALL, quick_ray  # noqa: F401 - a fixture of those runs too
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
+
+FLOAT32, CPU = torch.float32, torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def official_base(tmp_path_factory) -> str:
+    """nano in the layout of the published checkpoints, in float32."""
+    place = tmp_path_factory.mktemp("base") / "official"
+    blueprint = read_blueprint(find_checkpoint("nano"))
+    save_checkpoint(
+        place,
+        blueprint.config,
+        blueprint.tokenizer,
+        blueprint.template,
+        blueprint.weights(FLOAT32, CPU),
+        layout="official",
+        dtype=FLOAT32,
+    )
+    return str(place)
+
+
+@pytest.fixture(scope="module")
+def trained(ray_cluster, official_base, tmp_path_factory) -> dict[int, Path]:
+    """The same three steps under both ZeRO stages."""
+    place = tmp_path_factory.mktemp("trained")
+    table = str(make_table(place / "table"))
+    for zero in (2, 3):
+        config = paper_score_finetune(
+            table, str(place / str(zero)), **{**SMALL, "base": official_base, "epochs": 1, "zero": zero}
+        )
+        run(config, Console(stderr=True))
+    return {zero: place / str(zero) for zero in (2, 3)}
+
+
+def config_of(output: Path):
+    values = json.loads((output / "train.json").read_text())["config"]
+    return paper_score_finetune(
+        **{
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+            if name != "preset"
+        }
+    )
+
+
+def trained_scores(output: Path) -> FloatArray:
+    """Of the network as it was trained, adapters and all."""
+    config = config_of(output)
+    blueprint = read_blueprint(find_checkpoint(config.base))
+    network = TrainedNetwork(blueprint, config, dtype=FLOAT32, device=CPU)
+    checkpoints = Checkpoints(Folder.at(str(output)))
+    with checkpoints.tensors(checkpoints.read(checkpoints.best())) as tensors:
+        load_weights(network, tensors)
+    merged = replace(load_network(find_checkpoint(config.base), dtype=FLOAT32, device=CPU), model=network.model.eval())
+    engine = TransformersEngine(EngineConfig(model=config.base, device="cpu", dtype="float32"), merged)
+    return scores(engine)
+
+
+def scores(engine: TransformersEngine) -> FloatArray:
+    with engine.open(fixed_images()) as images:
+        return STRATEGIES["ordered_100"].ask(images).mean_B
+
+
+def model_scores(model: Path | str) -> FloatArray:
+    return scores(TransformersEngine(EngineConfig(model=str(model), device="cpu", dtype="float32")))
+
+
+def test_an_export_of_an_official_base_scores_as_the_trained_network(trained, official_base):
+    exported = model_scores(trained[2] / "model")
+    np.testing.assert_allclose(exported, trained_scores(trained[2]), atol=1e-3)
+    assert np.abs(exported - model_scores(official_base)).max() > 1
+
+
+def test_exports_of_both_zero_stages_agree(trained):
+    first, second = (load_file(trained[zero] / "model" / "model.safetensors") for zero in (2, 3))
+    base = dict(read_blueprint(find_checkpoint("nano")).weights(FLOAT32, CPU))
+    assert first.keys() == second.keys() == base.keys()
+    for name, weight in first.items():
+        torch.testing.assert_close(second[name], weight, rtol=1e-3, atol=1e-5)
+    moved = {name for name, weight in first.items() if not torch.equal(weight, base[name])}
+    assert {
+        name for name in first if "embed_tokens" not in name and "lm_head" not in name and "norm" not in name
+    } <= moved
+
+
+def test_an_export_in_the_official_layout_is_read_back_with_the_same_scores(trained, tmp_path):
+    report = export_run(
+        ExportConfig(run=str(trained[2]), destination=str(tmp_path / "official"), to="official"), Console(stderr=True)
+    )
+    assert json.loads((tmp_path / "official" / "config.json").read_text())["architectures"] == ["InternVLChatModel"]
+    np.testing.assert_allclose(model_scores(report.model), model_scores(trained[2] / "model"), atol=1e-3)
+    assert report.likeness.points < 0.01
+    assert report.num_adapters == 14
+
+
+def test_the_card_says_what_it_is(trained):
+    card = (trained[2] / "model" / "README.md").read_text()
+    assert "grey: 20 images" in card
+    assert "SRCC" in card
+    assert (trained[2] / "model" / "training.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((trained[2] / "model" / "train_config.json").read_text())["config"]["lora_rank"] == 4
+
+
+def test_an_export_goes_into_a_new_directory_only(trained):
+    with pytest.raises(BadOutput, match="is not empty"):
+        export(
+            Folder.at(str(trained[2])), Folder.at(str(trained[2] / "model")), layout="native", step=None, device="cpu"
+        )
+
+
+def test_a_step_without_a_checkpoint_is_refused_with_those_that_are_there(trained, tmp_path):
+    with pytest.raises(BadOutput, match="no checkpoint of step 2; there are 3"):
+        export(Folder.at(str(trained[2])), Folder.at(str(tmp_path / "x")), layout="native", step=2, device="cpu")
+
+
+def test_an_adapter_that_learnt_nothing_is_not_exported(trained, tmp_path):
+    spoiled = spoil(trained[2], tmp_path, ".lora_B.default.weight", torch.zeros_like)
+    with pytest.raises(ExportFailed, match=r"1 of \d+ trained tensors are as they were before training"):
+        export(Folder.at(str(spoiled)), Folder.at(str(tmp_path / "x")), layout="native", step=None, device="cpu")
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_tensor_that_did_not_move_is_not_exported(trained, official_base, tmp_path):
+    name = "model.vision_tower.encoder.layer.0.attention.q_proj.weight"
+    before = dict(read_blueprint(find_checkpoint(official_base)).weights(FLOAT32, CPU))[name]
+    spoiled = spoil(trained[2], tmp_path, name, lambda _: before.clone())
+    with pytest.raises(ExportFailed, match=r"before training \(model\.vision_tower\.encoder\.layer\.0"):
+        export(Folder.at(str(spoiled)), Folder.at(str(tmp_path / "x")), layout="native", step=None, device="cpu")
+
+
+def spoil(output: Path, place: Path, ending: str, change) -> Path:
+    """A copy of a run in whose checkpoint the first tensor of such a name is changed."""
+    copy = place / "spoiled"
+    (copy / "checkpoints").mkdir(parents=True)
+    (copy / "train.json").write_bytes((output / "train.json").read_bytes())
+    is_changed = False
+    for path in sorted((output / "checkpoints").iterdir()):
+        if path.suffix == ".json":
+            (copy / "checkpoints" / path.name).write_bytes(path.read_bytes())
+            continue
+        tensors = load_file(path)
+        for name in sorted(tensors):
+            if name.endswith(ending) and not is_changed:
+                tensors[name] = change(tensors[name])
+                is_changed = True
+        save_file(tensors, copy / "checkpoints" / path.name)
+    assert is_changed
+    return copy
+
+
+def test_a_merge_that_answers_otherwise_is_noticed(trained):
+    config = config_of(trained[2])
+    blueprint = read_blueprint(find_checkpoint(config.base))
+    untrained = TrainedNetwork(blueprint, config, dtype=FLOAT32, device=CPU)
+    other = load_network(find_checkpoint(str(trained[2] / "model")), dtype=FLOAT32, device=CPU)
+    with pytest.raises(ExportFailed, match="does not answer as the trained one"):
+        compare(untrained, other, config)
