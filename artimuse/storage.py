@@ -15,7 +15,7 @@ from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from artimuse.errors import BadOutput
+from artimuse.errors import ArtiMuseError, BadOutput
 from artimuse.remote.read import open_remote
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -149,6 +149,8 @@ class Folder:
     def _explained(self, name: str, deed: str) -> Iterator[None]:
         try:
             yield
+        except ArtiMuseError:
+            raise  # of whoever makes what is written
         except Exception as error:  # process boundary: every filesystem raises kinds of its own
             reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
             raise BadOutput(f"{self.url(name)}: cannot be {deed} ({reason})") from error

@@ -8,6 +8,7 @@ PACKAGE = Path(__file__).parents[1] / "artimuse"
 # Highest first. A module may import modules of its own layer's package and of the layers below.
 LAYERS = (
     ("cli", "demo"),
+    ("training",),
     ("pipelines", "bench"),
     ("parity",),
     ("scorer",),
@@ -17,12 +18,14 @@ LAYERS = (
     ("remote",),
     ("scoring", "images", "image_metadata"),
     ("image_texts",),
+    ("presets",),
+    ("train_config",),
     ("configs", "schema"),
     ("prompts", "engine_config", "decode_limits"),
     ("attributes", "interfaces", "errors", "environment", "progress"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-ONLY_WITH_RAY = {"pipelines"}
+ONLY_WITH_RAY = {"pipelines", "training"}
 
 
 def imports(path: Path) -> set[str]:
@@ -57,6 +60,6 @@ def test_imports_point_down_the_layers():
     assert upward == []
 
 
-def test_only_pipelines_import_ray():
+def test_only_pipelines_and_the_trainer_import_ray():
     importers = {name for name, path in modules() if any(t.split(".")[0] == "ray" for t in imports(path))}
     assert importers == ONLY_WITH_RAY

@@ -76,7 +76,7 @@ def random_network(model: str, *, dtype: torch.dtype, device: torch.device) -> N
         known = ", ".join(RANDOM + name for name in PRESETS)
         raise BadCheckpoint(f"model {model!r}: random networks are {known}")
     network = empty_model(config)
-    fill(network, _weights(network, dtype, device), device)
+    fill(network, random_weights(network, dtype, device), device)
     return Network(
         network,
         # The engines use no more of a tokenizer than this one has.
@@ -86,9 +86,10 @@ def random_network(model: str, *, dtype: torch.dtype, device: torch.device) -> N
     )
 
 
-def _weights(
+def random_weights(
     model: InternVLForConditionalGeneration, dtype: torch.dtype, device: torch.device
 ) -> Iterator[tuple[str, torch.Tensor]]:
+    """Native names and weights for a network of these shapes."""
     generator = torch.Generator(device).manual_seed(_SEED)
     for name, empty in model.state_dict().items():
         weight: Any = torch.empty(empty.shape, dtype=dtype, device=device)

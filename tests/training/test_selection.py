@@ -1,0 +1,69 @@
+import pyarrow.parquet as pq
+import pytest
+
+from artimuse.errors import BadInput
+from artimuse.model.find import find_checkpoint
+from artimuse.model.load import read_blueprint
+from artimuse.presets import paper_score_finetune, paper_text_pretrain
+from artimuse.storage import Folder
+from artimuse.training.examples import Examples
+from artimuse.training.selection import write_plan
+from tests.training.tables import make_table
+
+BLUEPRINT = read_blueprint(find_checkpoint("nano"))
+
+
+@pytest.fixture
+def table(tmp_path):
+    """20 rows to train on: 12 of `grey` (expert), 8 of `dark` (score); 6 to validate on."""
+    path = make_table(tmp_path / "table")
+    rows = pq.read_table(path).to_pylist()
+    for row in rows[12:20]:
+        row |= {"dataset": "dark", "kind": "score"}
+    pq.write_table(pq.read_table(path).from_pylist(rows, schema=pq.read_schema(path)), path)
+    return str(path)
+
+
+def plan(config, output):
+    return write_plan(config, BLUEPRINT, Folder.at(str(output)), train="train.arrow", validation="validation.arrow")
+
+
+def test_all_rows_are_taken_by_default(table, tmp_path):
+    facts = plan(paper_score_finetune(table, "out"), tmp_path)
+    assert facts == {
+        "num_examples": 20,
+        "num_validation_examples": 6,
+        "num_images": 20,
+        "num_images_by_dataset": {"grey": 12, "dark": 8},
+    }
+
+
+@pytest.mark.parametrize(
+    ("filters", "count"), [({"kinds": ("score",)}, 8), ({"datasets": ("grey",)}, 12), ({"split": "validation"}, 6)]
+)
+def test_rows_are_chosen_by_kind_data_set_and_split(table, tmp_path, filters, count):
+    assert plan(paper_score_finetune(table, "out", **filters), tmp_path)["num_examples"] == count
+    assert len(Examples(tmp_path / "train.arrow")) == count
+
+
+def test_each_text_is_an_example(table, tmp_path):
+    assert plan(paper_text_pretrain(table, "out"), tmp_path)["num_examples"] == 40
+
+
+def test_without_a_validation_split_there_is_none(table, tmp_path, caplog):
+    facts = plan(paper_score_finetune(table, "out", validation_split="dev"), tmp_path)
+    assert facts["num_validation_examples"] == 0
+    assert "no row of split 'dev'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("filters", "complaint"),
+    [
+        ({"split": "test"}, "no row of split 'test'"),
+        ({"datasets": ("AVA",)}, r"no data set AVA; rows found: grey \(expert\): 12, dark \(score\): 8"),
+        ({"kinds": ("partial_text",)}, r"nothing to learn scores from with --kinds partial_text"),
+    ],
+)
+def test_a_choice_that_leaves_nothing_is_refused_with_what_is_there(table, tmp_path, filters, complaint):
+    with pytest.raises(BadInput, match=complaint):
+        plan(paper_score_finetune(table, "out", **filters), tmp_path)
