@@ -1,6 +1,6 @@
 """The training step of stage 2 against the matrix products of one device, with random weights and no data.
 
-Run in a clone: `PYTHONPATH=. python benchmarks/train.py --output train.json`, with torch, transformers, peft, deepspeed.
+Run in a clone: `PYTHONPATH=. python benchmarks/train.py --output train.json`; torch, transformers, peft, DeepSpeed do.
 Loading of images is not part of it: a run of `artimuse train` prints the share of its time that it waits for them.
 """
 

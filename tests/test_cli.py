@@ -22,6 +22,8 @@ def run_python(code: str) -> str:
         "from artimuse.cli import main; main(['score', '--help'])",
         "from artimuse.cli import main; main(['demo', '--help'])",
         "from artimuse.cli import main; main(['bench', '--help'])",
+        "from artimuse.cli import main; main(['train', '--preset', 'paper_text_pretrain', '--help'])",
+        "from artimuse.cli import main; main(['export', '--help'])",
     ],
 )
 def test_help_and_import_load_nothing_heavy(statement):

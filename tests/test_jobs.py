@@ -11,6 +11,7 @@ import pytest
 
 from tests.clusters import Cluster, free_port, own_cluster
 from tests.pictures import good_folder, mixed_folder
+from tests.training.tables import make_table
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
 
@@ -46,6 +47,15 @@ def submit(guarded_cluster, dashboard) -> Submit:
         return guarded_cluster.run(*command, "--", "python", "jobs/score.py", *arguments, RAY_ADDRESS="", **variables)
 
     return submit
+
+
+def test_a_submitted_training_run_leaves_a_model(guarded_cluster, dashboard, tmp_path):
+    table = make_table(tmp_path / "in", num_train=4, num_validation=3)
+    command = ("ray", "job", "submit", "--address", dashboard, "--working-dir", ".", "--", "python", "jobs/train.py")
+    options = ("--preset", "paper_score_finetune", "--base", "nano", "--batch-size", 2, "--epochs", 1)
+    done = guarded_cluster.run(*command, table, tmp_path / "out", *options, RAY_ADDRESS="")
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "out" / "model" / "config.json").is_file()
 
 
 def test_a_submitted_run_reports_and_fails_the_job_if_rows_failed(submit, guarded_cluster, dashboard, tmp_path):

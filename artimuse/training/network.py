@@ -38,8 +38,7 @@ class TrainedNetwork(nn.Module):
             is_adapter = name.endswith((LORA_A, LORA_B))
             parameter.requires_grad_(config.language_model == "full" or is_adapter or name.startswith(TRAINED_IN_FULL))
         if config.gradient_checkpointing:
-            untyped: Any = self.model
-            untyped.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            _checkpoint_activations(self.model)
         nn.Module.to(self, device, dtype)
         self.train()
 
@@ -64,6 +63,14 @@ class TrainedNetwork(nn.Module):
         is_answer = next_BS != IGNORED
         logits_LV = self.model.lm_head(hidden_BSD[:, :-1][is_answer]).float()
         return functional.cross_entropy(logits_LV, next_BS[is_answer], reduction="sum"), logits_LV
+
+
+def _checkpoint_activations(model: Any) -> None:
+    without_reentry = {"use_reentrant": False}
+    if hasattr(model, "activation_checkpointing_enable"):
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs=without_reentry)
+    else:  # its name before transformers 5.20
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=without_reentry)
 
 
 def lora_config(config: TrainConfig) -> LoraConfig:
