@@ -67,7 +67,7 @@ class TrainReport:
             ]
             lines.append(("validation", f"{', '.join(found)} on {self.validation['num_examples']} examples"))
         if self.num_new_steps:
-            speed = f"{self.samples_per_s:.1f} samples/s with {self.num_workers} workers"
+            speed = f"{self.samples_per_s:.1f} samples/s, workers: {self.num_workers}"
             lines.append(("speed", f"{speed}, {self.waiting_share:.1%} of the time waiting for data"))
         if self.bad_images:
             shown = "; ".join(f"{name}: {error}" for name, error in list(self.bad_images.items())[:_MOST_BAD_SHOWN])

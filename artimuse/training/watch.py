@@ -35,6 +35,8 @@ class TrainProgress:
         self._told: set[str] = set()
         self._logged_at = time.monotonic()
         self._first: tuple[int, float] | None = None
+        self._step = 0
+        self._speed: list[str] = []
 
     def __enter__(self) -> "TrainProgress":
         if self._bar:
@@ -66,16 +68,23 @@ class TrainProgress:
 
     def _detail(self, status: Status) -> str:
         if not status.record:
-            return f"{status.world_size} workers" if status.world_size else ""
+            return f"workers: {status.world_size}" if status.world_size else ""
+        if status.step != self._step:
+            self._step = status.step
+            self._speed = self._measure(status)
         parts = [f"loss {status.record['loss']:.4f}"]
         if status.validation.get("srcc") is not None:
             parts.append(f"SRCC {status.validation['srcc']:.3f}")
+        return ", ".join([*parts, *self._speed])
+
+    def _measure(self, status: Status) -> list[str]:
+        """Samples per second and the time that is left, since the first step that was shown."""
         now = time.monotonic()
         if self._first is None or status.step < self._first[0]:
             self._first = (status.step, now)
         num_done, seconds = status.step - self._first[0], now - self._first[1]
-        if num_done and seconds:
-            rate = num_done / seconds
-            left = timedelta(seconds=round((status.num_steps - status.step) / rate))
-            parts.append(f"{rate * status.record['num_samples']:.1f} samples/s, {left} left")
-        return ", ".join(parts)
+        if not num_done or not seconds:
+            return []
+        rate = num_done / seconds
+        left = timedelta(seconds=round((status.num_steps - status.step) / rate))
+        return [f"{rate * status.record['num_samples']:.1f} samples/s", f"{left} left"]

@@ -203,7 +203,7 @@ class Worker:
         return bool(must_save), bool(must_stop)
 
     def _checkpoint(self) -> None:
-        self._tell(phase="validating")
+        self._tell(phase="validating", step=self.state.step, record=self.state.history[-1])
         if len(self.validator or ()):
             self._validate()
         self._tell(phase="saving")
