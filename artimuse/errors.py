@@ -48,8 +48,12 @@ class ParityFailed(ArtiMuseError):
     """An engine's scores differ from those of the plain reference by more than is allowed."""
 
 
+class StorageProblem(ArtiMuseError):
+    """A store that does not answer now, after several tries, and may do so later."""
+
+
 class TrainingDiverged(ArtiMuseError):
-    """The loss or the gradients of a training run are no numbers any more."""
+    """The loss, the gradients or the weights of a training run are no numbers any more."""
 
 
 class TrainingFailed(ArtiMuseError):

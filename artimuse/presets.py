@@ -44,9 +44,67 @@ def paper_score_finetune(annotations: str, output: str, **overrides: Any) -> Tra
     return TrainConfig(annotations=annotations, output=output, preset="paper_score_finetune", **{**stage, **overrides})
 
 
+def nano_base(annotations: str, output: str, **overrides: Any) -> TrainConfig:
+    """What nano knows before the paper's stages: all weights, on captions. It stands for InternVL3's own training."""
+    stage: dict[str, Any] = {
+        "targets": "captions",
+        "language_model": "full",
+        "lora_rank": 1,
+        "learning_rate": 2e-3,
+        "weight_decay": 0.05,
+        "epochs": 3,
+    }
+    return TrainConfig(annotations=annotations, output=output, preset="nano_base", **{**NANO, **stage, **overrides})
+
+
+def nano_text_pretrain(annotations: str, output: str, **overrides: Any) -> TrainConfig:
+    """Stage 1 as far as a network of two million weights bears it: its learning rate is fifty times the paper's."""
+    stage: dict[str, Any] = {
+        "targets": "texts",
+        "lora_rank": 16,
+        "learning_rate": 2e-3,
+        "weight_decay": 0.05,
+        "epochs": 1,
+    }
+    return TrainConfig(
+        annotations=annotations, output=output, preset="nano_text_pretrain", **{**NANO, **stage, **overrides}
+    )
+
+
+def nano_score_finetune(annotations: str, output: str, **overrides: Any) -> TrainConfig:
+    """Stage 2, likewise."""
+    stage: dict[str, Any] = {
+        "targets": "scores",
+        "lora_rank": 128,
+        "learning_rate": 1e-3,
+        "weight_decay": 0.0,
+        "epochs": 2,
+    }
+    return TrainConfig(
+        annotations=annotations, output=output, preset="nano_score_finetune", **{**NANO, **stage, **overrides}
+    )
+
+
+NANO: dict[str, Any] = {
+    "base": "build/nano/random",
+    "kinds": ("expert",),
+    "batch_size": 64,
+    "micro_batch_size": 32,
+    "gradient_checkpointing": False,
+    "workers": "2",
+    "device": "cpu",
+    "dtype": "float32",
+    "checkpoint_steps": 200,
+    "tracker": "none",
+}
+"""What the stages of the built-in model share: two workers with a core each."""
+
 PRESETS: dict[PresetName, Preset] = {
     "paper_text_pretrain": paper_text_pretrain,
     "paper_score_finetune": paper_score_finetune,
+    "nano_base": nano_base,
+    "nano_text_pretrain": nano_text_pretrain,
+    "nano_score_finetune": nano_score_finetune,
 }
 assert set(PRESETS) == set(get_args(PresetName))
 

@@ -21,6 +21,10 @@ SCORE_QUESTION = (
 )
 
 
+CAPTION_QUESTION = "Describe the image."
+"""Ours: it stands for the pretraining that a small base is given before the paper's stages."""
+
+
 def attribute_question(attribute: Attribute) -> str:
     """The question whose answer is the written analysis of one attribute.
 

@@ -10,8 +10,10 @@ from artimuse.decode_limits import DEFAULT_MAX_BYTES, DEFAULT_MAX_PIXELS, Decode
 from artimuse.engine_config import Device
 from artimuse.interfaces import AnnotationKind
 
-PresetName = Literal["paper_text_pretrain", "paper_score_finetune"]
-Targets = Literal["texts", "scores", "both"]
+PresetName = Literal[
+    "paper_text_pretrain", "paper_score_finetune", "nano_base", "nano_text_pretrain", "nano_score_finetune"
+]
+Targets = Literal["captions", "texts", "scores", "both"]
 BASE_MODEL = "OpenGVLab/InternVL3-8B"
 
 _AT_LEAST_ONE = (
@@ -39,7 +41,7 @@ class TrainConfig:
     preset: PresetName
     """Where the defaults of all other options come from."""
     targets: Targets
-    """What the model learns to answer: the attribute texts, the score, or both."""
+    """What the model learns to answer: the attribute texts, the score, or both; or captions, from `evidence`."""
     kinds: tuple[AnnotationKind, ...]
     """Rows of the table to train on, by their kind (the paper's types 1, 2, 3)."""
     lora_rank: int

@@ -1,7 +1,6 @@
 """Micro-batches: examples with their pictures as the network takes them, decoded ahead of the device."""
 
 # B examples, S tokens, H and W pixels, C = 3 channels
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 
 from artimuse.decode_limits import DecodeLimits
-from artimuse.errors import RowError
+from artimuse.errors import RowError, StorageProblem
 from artimuse.images import IMAGE_SIZE_PX, decode
 from artimuse.interfaces import PixelArray
 from artimuse.sources.ahead import map_ahead
@@ -21,7 +20,8 @@ from artimuse.training.examples import Example
 IGNORED = -100
 """Label of a token that the loss is not on."""
 PADDING_ID = 0
-MICRO_BATCHES_AHEAD = 8
+# What storage says today and not tomorrow: to leave such images out would make another run of it.
+_MAY_PASS = frozenset({"io_error", "access_denied", "timeout"})
 # A picture that is not there, or of a piece without examples; it is never part of the loss.
 _GREY = np.full((IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3), 128, dtype=np.uint8)
 
@@ -67,15 +67,23 @@ class Batch:
 class BatchMaker:
     """Reads and decodes the pictures of examples and lays their tokens side by side."""
 
-    def __init__(self, prompt_ids: Callable[[str], Sequence[int]], limits: DecodeLimits) -> None:
-        """`prompt_ids` are the tokens of the whole prompt of a question."""
+    def __init__(
+        self, prompt_ids: Callable[[str], Sequence[int]], limits: DecodeLimits, *, ahead: int = 8, num_threads: int = 2
+    ) -> None:
+        """`prompt_ids` are the tokens of the whole prompt of a question; `ahead` counts micro-batches."""
         self.prompt_ids = prompt_ids
         self.limits = limits
+        self.ahead = ahead
+        self.num_threads = num_threads
 
     def batches(self, pieces: Iterable[Sequence[Example]]) -> Iterator[Batch]:
-        """In the order of the pieces, decoded ahead. An empty piece gives a batch without loss."""
-        with ThreadPoolExecutor(_num_threads(), "decode") as threads:
-            yield from map_ahead(self.batch, pieces, threads=threads, ahead=MICRO_BATCHES_AHEAD)
+        """In the order of the pieces, decoded ahead. An empty piece gives a batch without loss.
+
+        Raises StorageProblem if a picture may be there but cannot be had now.
+        """
+        # Pillow decodes without Python's lock.
+        with ThreadPoolExecutor(self.num_threads, "decode") as threads:
+            yield from map_ahead(self.batch, pieces, threads=threads, ahead=self.ahead)
 
     def batch(self, examples: Sequence[Example]) -> Batch:
         pictures = [self._picture(example) for example in examples]
@@ -110,11 +118,8 @@ class BatchMaker:
     def _picture(self, example: Example) -> PixelArray | RowError:
         data = fetch(Location(example.uri), self.limits)
         if isinstance(data, RowError):
+            if data.code in _MAY_PASS:
+                raise StorageProblem(f"{example.uri}: {data.message} ({data.code})")
             return data
         image = decode(data, self.limits)
         return image if isinstance(image, RowError) else image.pixels_HWC
-
-
-def _num_threads() -> int:
-    """As many as this process may use: Pillow decodes without Python's lock."""
-    return max(2, len(os.sched_getaffinity(0)))

@@ -21,7 +21,7 @@ class Status:
     world_size: int = 0
     phase: str = "starting the workers"
     problem: tuple[str, str] | None = None
-    """Name of the error and its message, if the run cannot go on: no restart would help."""
+    """Class and message of an error that would come again: no restart would help."""
     is_stopped: bool = False
     """The workers have stopped because they were asked to."""
 

@@ -20,9 +20,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import distributed
 
-from artimuse.errors import BadOutput
+from artimuse.errors import BadOutput, TrainingDiverged
 from artimuse.storage import Folder
 from artimuse.training.batch import Batch
+from artimuse.training.crew import Crew
 from artimuse.training.network import TrainedNetwork
 
 FOLDER = "checkpoints"
@@ -88,8 +89,11 @@ class Checkpoints:
             self.folder.remove(name)
 
     def prune(self, keep: int) -> None:
-        """Removes all but the last ones and the best."""
+        """Removes all but the last ones and the best, and what is left of others that were never finished."""
         steps = self.steps()
+        for stem in sorted({name[: len(_stem(0))] for name in self.folder.names(prefix="step-")}):
+            if steps and stem < _stem(steps[-1]) and int(stem.removeprefix("step-")) not in steps:
+                self.remove(int(stem.removeprefix("step-")))
         if len(steps) > keep:
             kept = {*steps[-keep:], self.best()}
             for step in steps:
@@ -104,17 +108,22 @@ class Checkpoints:
         by_step = {record["step"]: record for record in self.read(steps[-1]).state.validations}
         return max(steps, key=lambda step: (_merit(by_step.get(step)), step))
 
-    def save(self, engine: Any, network: TrainedNetwork, state: TrainState) -> None:
-        """Called by all workers together; each writes its part of the tensors."""
-        rank, world_size = distributed.get_rank(), distributed.get_world_size()
-        files = [f"{_stem(state.step)}-{i + 1:05d}-of-{world_size:05d}.safetensors" for i in range(world_size)]
+    def save(self, engine: Any, network: TrainedNetwork, state: TrainState, crew: Crew) -> None:
+        """Called by all workers together; each writes its part of the tensors.
+
+        Raises TrainingDiverged on all of them, and writes nothing, if a weight is no number.
+        """
+        files = [f"{_stem(state.step)}-{i + 1:05d}-of-{crew.size:05d}.safetensors" for i in range(crew.size)]
         _link_moments(engine)
-        tensors = dict(_own_tensors(network, rank, world_size))
-        with self.folder.writing(files[rank]) as path:
+        tensors = dict(_own_tensors(network, crew))
+        [num_bad] = crew.sum(sum(not bool(tensor.isfinite().all()) for tensor in tensors.values()))
+        if num_bad:
+            raise TrainingDiverged(f"{num_bad:.0f} tensors are no numbers any more after step {state.step}")
+        with self.folder.writing(files[crew.rank]) as path:
             save_file(tensors, path)
             path.chmod(0o644)  # safetensors makes files that only their owner can read
         distributed.barrier()
-        if rank == 0:
+        if crew.is_first:
             record = {**asdict(state), "files": files}
             self.folder.write(f"{_stem(state.step)}.json", json.dumps(record).encode())
         distributed.barrier()
@@ -200,14 +209,14 @@ def _link_moments(engine: Any) -> None:
             lazy_init_hp_params_optimizer_state(weights, partition, optimizer.optimizer.state)
 
 
-def _own_tensors(network: TrainedNetwork, rank: int, world_size: int) -> Iterator[tuple[str, torch.Tensor]]:
+def _own_tensors(network: TrainedNetwork, crew: Crew) -> Iterator[tuple[str, torch.Tensor]]:
     """This worker's share; each tensor is put together by all of them."""
     from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
 
     for i, (name, parameter) in enumerate(network.trained()):
         whole = {name: safe_get_full_fp32_param(parameter)}
         whole |= {f"{name}|{moment}": safe_get_full_optimizer_state(parameter, moment) for moment in MOMENTS}
-        if i % world_size == rank:
+        if i % crew.size == crew.rank:
             for key, tensor in whole.items():
                 yield key, tensor.detach().to("cpu", torch.float32, copy=True).contiguous()
 

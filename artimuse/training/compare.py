@@ -51,7 +51,11 @@ def compare(trained: TrainedNetwork, reloaded: Network, config: TrainConfig) -> 
         first, second = (_logits(model, token_ids, pixels_BHWC) for model in (trained.model, reloaded.model))
         difference = torch.softmax(first, -1) - torch.softmax(second, -1)
         probability = max(probability, float(difference.abs().max()))
-        if question == strategy.question and config.targets != "texts" and isinstance(strategy, TokenStrategy):
+        if (
+            question == strategy.question
+            and config.targets in ("scores", "both")
+            and isinstance(strategy, TokenStrategy)
+        ):
             own = candidate_ids(reloaded.tokenizer, strategy.candidates)  # type: ignore[arg-type]
             scores = [strategy.distribution(logits[:, own].numpy()).mean_B for logits in (first, second)]
             points = float(np.abs(scores[0] - scores[1]).max())

@@ -16,7 +16,7 @@ from artimuse.engines.answers import STOP_TOKEN
 from artimuse.errors import BadInput
 from artimuse.interfaces import Annotation, ScoreStrategy, Tokenizer
 from artimuse.model.template import ChatTemplate
-from artimuse.prompts import attribute_question
+from artimuse.prompts import CAPTION_QUESTION, attribute_question
 from artimuse.train_config import Targets
 
 EXAMPLE_SCHEMA = pa.schema(
@@ -80,16 +80,18 @@ class ExampleMaker:
         self._prompt_lengths: dict[str, int] = {}
 
     def examples(self, annotations: Iterable[Annotation]) -> Iterator[Example]:
-        """One for each attribute text, then one for the score, as far as they are there and asked for.
+        """One for each attribute text, then one for the score, or one for the caption: as far as they are there.
 
         Raises BadInput, naming the image, for a text that is too long for the network.
         """
         for annotation in annotations:
-            if self.targets != "scores":
+            if self.targets == "captions" and annotation.evidence:
+                yield self._example(annotation, CAPTION_QUESTION, self._encode(annotation.evidence.strip()))
+            if self.targets in ("texts", "both"):
                 for attribute in ATTRIBUTES:
                     if text := annotation.texts.get(attribute.slug, "").strip():
                         yield self._example(annotation, attribute_question(attribute), self._encode(text))
-            if self.targets != "texts" and annotation.score is not None:
+            if self.targets in ("scores", "both") and annotation.score is not None:
                 yield self._example(
                     annotation, self.strategy.question, self._score_ids(annotation.score), annotation.score
                 )

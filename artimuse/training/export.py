@@ -17,7 +17,8 @@ from rich.console import Console
 from artimuse.configs import ExportConfig
 from artimuse.engine_config import Device
 from artimuse.engines.network import resolve_device
-from artimuse.errors import BadOutput
+from artimuse.errors import BadCheckpoint, BadOutput
+from artimuse.model.digest import weights_digest
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import load_network, read_blueprint
 from artimuse.model.save import save_checkpoint
@@ -103,10 +104,12 @@ def export(
     step = checkpoints.best() if step is None else step
     saved = checkpoints.read(step)
     base = find_checkpoint(config.base)
+    if weights_digest(base.directory) != record["base_digest"]:
+        raise BadCheckpoint(f"{config.base}: not the weights that {output.url()} was trained from")
     blueprint = read_blueprint(base)
     dtype: torch.dtype = getattr(torch, config.dtype)
     with _assembled(destination) as place, checkpoints.tensors(saved) as tensors:
-        merger = Merger(blueprint, tensors)
+        merger = Merger(blueprint, tensors, dtype)
         save_checkpoint(
             place,
             blueprint.config,

@@ -15,7 +15,9 @@ _MOST_NAMED = 5
 class Merger:
     """The base's weights with what was trained, adapters merged in float32."""
 
-    def __init__(self, blueprint: Blueprint, tensors: Tensors) -> None:
+    def __init__(self, blueprint: Blueprint, tensors: Tensors, dtype: torch.dtype) -> None:
+        """`dtype` is the one that was trained in: what training began with was rounded to it."""
+        self.dtype = dtype
         self.blueprint = blueprint
         self.tensors = tensors
         self.trained = frozenset(tensors.names())
@@ -34,7 +36,7 @@ class Merger:
             if name in self.trained:
                 used.add(name)
                 trained = self.tensors.weight(name)
-                if torch.equal(trained, weight):
+                if torch.equal(trained, weight.to(self.dtype).float()):
                     unmoved.append(name)
                 weight = trained
             if key_b in self.trained:

@@ -39,7 +39,9 @@ class TrainedNetwork(nn.Module):
             parameter.requires_grad_(config.language_model == "full" or is_adapter or name.startswith(TRAINED_IN_FULL))
         if config.gradient_checkpointing:
             _checkpoint_activations(self.model)
-        nn.Module.to(self, device, dtype)
+        for parameter in self.model.parameters():
+            # Not the buffers: rotary frequencies stay in float32, as they are in inference.
+            parameter.data = parameter.data.to(device, dtype)
         self.train()
 
     def trained(self) -> Iterator[tuple[str, nn.Parameter]]:

@@ -2,9 +2,11 @@
 
 import json
 import platform
+import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import artimuse
@@ -44,16 +46,29 @@ def new_record(config: TrainConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
             "artimuse": artimuse.__version__,
             "python": platform.python_version(),
             **{name: version(name) for name in _VERSIONS_OF},
+            **({"commit": commit} if (commit := _commit()) else {}),
         },
     }
+
+
+def _commit() -> str | None:
+    """Of this code, if it runs in a clone."""
+    command = ["git", "-C", str(Path(artimuse.__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def read_record(output: Folder) -> dict[str, Any] | None:
     """None in a new OUTPUT. Raises BadOutput if it is no JSON of ours, or if OUTPUT holds something else."""
     if not output.exists(TRAIN_RECORD):
-        if foreign := [name for name in output.names() if not name.startswith(".")]:
+        found = [name for name in output.names() if not name.startswith(".")]
+        # Of a run whose record was removed: it would be gone on with unseen.
+        found += [f"{folder}/{name}" for folder in ("checkpoints", "model") for name in output.names(folder)]
+        if found:
             raise BadOutput(
-                f"{output.url()} holds files that are no training run's ({', '.join(foreign[:3])});"
+                f"{output.url()} holds files but no {TRAIN_RECORD} ({', '.join(found[:3])});"
                 " choose a new or empty directory"
             )
         return None

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import ray
+from ray.exceptions import RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.console import Console
 
 from artimuse.engine_config import Device
@@ -18,8 +20,6 @@ from artimuse.errors import (
     ArtiMuseError,
     BadCheckpoint,
     BadInput,
-    BadOutput,
-    ClusterProblem,
     Interrupted,
     TrainingDiverged,
     TrainingFailed,
@@ -29,7 +29,7 @@ from artimuse.model.find import find_checkpoint
 from artimuse.model.load import read_blueprint
 from artimuse.pipelines import cluster
 from artimuse.pipelines.stopping import StopRequest
-from artimuse.sinks.lock import hold_lock
+from artimuse.sinks.lock import Lock, hold_lock
 from artimuse.storage import Folder
 from artimuse.train_config import TrainConfig
 from artimuse.training.board import Board, Status
@@ -47,8 +47,8 @@ logger = logging.getLogger(__name__)
 GRACE_S = 600.0
 """After SIGTERM or Ctrl-C, seconds for the step in flight and its checkpoint."""
 POLL_S = 0.25
-_ERRORS: tuple[type[ArtiMuseError], ...] = (BadCheckpoint, BadInput, BadOutput, ClusterProblem, TrainingDiverged)
-"""What workers report by name."""
+_ERRORS: tuple[type[ArtiMuseError], ...] = (BadCheckpoint, BadInput, TrainingDiverged)
+"""What workers report by name: no restart would help."""
 
 
 def run(config: TrainConfig, console: Console) -> TrainReport:
@@ -63,13 +63,13 @@ def run(config: TrainConfig, console: Console) -> TrainReport:
         )
     output = Folder.at(config.output)
     stop = StopRequest(GRACE_S, doing="finishing the step and saving a checkpoint")
-    with stop.heeded(), hold_lock(output):
+    with stop.heeded(), hold_lock(output) as lock:
         saved = read_record(output)
         cluster.connect(debug=config.debug)
         stop.heed()
         config, resources = _resolved(config)
         record = _opened(config, output, saved)
-        return _run(config, resources, output, record, stop, console)
+        return _run(config, resources, output, record, stop, lock, console)
 
 
 def _run(
@@ -78,6 +78,7 @@ def _run(
     output: Folder,
     record: dict[str, Any],
     stop: StopRequest,
+    lock: Lock,
     console: Console,
 ) -> TrainReport:
     checkpoints = Checkpoints(output)
@@ -86,15 +87,29 @@ def _run(
     if record["status"] != "finished":
         if num_before:
             logger.info("going on from the checkpoint of step %d", num_before)
-        status = _train(config, resources, output, record, stop, console)
+        status = _train(config, resources, output, record, stop, lock, console)
+        lock.check()
         logger.info("exporting to %s", output.url(EXPORT_FOLDER))
-        exporting = _export.options(num_cpus=resources.num_cpus, num_gpus=resources.num_gpus)
-        step = ray.get(exporting.remote(output, config.device))
+        step = _exported(config, resources, output)
         record = {**record, "status": "finished", "exported_step": step}
         write_record(output, record)
     else:
         logger.info("%s is finished: nothing is left to train", output.url())
     return _report(config, output, record, status, num_before)
+
+
+def _exported(config: TrainConfig, resources: Resources, output: Folder) -> int:
+    """Writes OUTPUT/model; returns the step that it is of."""
+    model = output / EXPORT_FOLDER
+    for name in model.names():
+        model.remove(name)  # of an export that was cut short: the run is not finished
+    exporting = _export.options(num_cpus=resources.num_cpus, num_gpus=resources.num_gpus)
+    try:
+        return int(ray.get(exporting.remote(output, config.device)))
+    except RayTaskError as error:
+        if isinstance(error.cause, ArtiMuseError):
+            raise error.cause from None
+        raise
 
 
 @ray.remote
@@ -119,14 +134,17 @@ def _train(
     output: Folder,
     record: dict[str, Any],
     stop: StopRequest,
+    lock: Lock,
     console: Console,
 ) -> Status:
     """Until all steps are done."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
+    # On the driver's own node: any other may be taken away.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     make_board: Any = ray.remote(num_cpus=0)(Board)
-    board: Any = make_board.remote()
+    board: Any = make_board.options(scheduling_strategy=here).remote()
     job = TrainJob(config=config, output=output, has_validation=record["num_validation_examples"] > 0, board=board)
     num_workers: Any = resources.num_workers  # Ray's own annotation lacks the pair
     with _scratch() as scratch:
@@ -145,6 +163,7 @@ def _train(
         with TrainProgress(console) as progress, stop.draining():
             asked = False
             while fitting.is_alive():
+                lock.check()
                 progress.show(ray.get(board.read.remote()))
                 if stop.is_set and not asked:
                     asked = True
@@ -155,9 +174,9 @@ def _train(
         status: Status = ray.get(board.read.remote())
     if status.problem:
         name, message = status.problem
-        raise {error.__name__: error for error in _ERRORS}.get(name, TrainingFailed)(message)
+        raise {error.__name__: error for error in _ERRORS}[name](message)
     if fitting.error:
-        raise TrainingFailed(f"{_first_line(fitting.error)}; the same command goes on from the last checkpoint")
+        raise TrainingFailed(f"{_gist(fitting.error)}; the same command goes on from the last checkpoint")
     if status.is_stopped:
         raise Interrupted(f"{status.step} of {status.num_steps} steps are done; the same command goes on from there")
     return status
@@ -231,6 +250,7 @@ def _report(
     )
 
 
-def _first_line(error: Exception) -> str:
+def _gist(error: Exception) -> str:
+    """The last line of a worker's traceback."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     return lines[-1].strip() if lines else type(error).__name__

@@ -27,7 +27,7 @@ def write_plan(
     """
     strategy = STRATEGIES[config.strategy]
     tokenizer = cast(Tokenizer, blueprint.tokenizer)
-    if config.targets != "texts":
+    if config.targets in ("scores", "both"):
         strategy.check(tokenizer)
     maker = ExampleMaker(tokenizer, blueprint.template, strategy, config.targets, max_tokens=config.max_sequence_length)
     selected = _Selection(config)

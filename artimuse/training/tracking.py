@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
@@ -77,10 +78,18 @@ class WandbTracker:
             import wandb
         except ImportError as error:
             raise BadOutput("--tracker wandb needs the package wandb on every node: pip install wandb") from error
-        folder = Path(output.url()) if output.is_local else place
+        self._folder = output
+        self._place = Path(output.url()) if output.is_local else place
         # The run's id is its OUTPUT, so that what goes on is drawn as one curve.
         name = output.url().rstrip("/").rpartition("/")[2]
-        self._run = wandb.init(dir=folder, name=name, config=asdict(config), resume="allow")
+        self._run = wandb.init(
+            dir=self._place,
+            id=sha256(output.url().encode()).hexdigest()[:16],
+            name=name,
+            config=asdict(config),
+            resume="allow",
+        )
+        self._run.define_metric("*", step_metric="step")
 
     def step(self, record: Mapping[str, Any]) -> None:
         self._run.log({f"train/{name}": record[name] for name in STEP_CURVES} | {"step": record["step"]})
@@ -91,6 +100,10 @@ class WandbTracker:
 
     def close(self) -> None:
         self._run.finish()
+        if not self._folder.is_local:
+            for path in sorted(self._place.rglob("*")):
+                if path.is_file() and not path.is_symlink():
+                    self._folder.write(path.relative_to(self._place).as_posix(), path.read_bytes())
 
 
 def open_tracker(

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.stats import pearsonr, spearmanr
-from torch import distributed
 
 from artimuse.interfaces import ScoreStrategy
 from artimuse.scoring.tokens import TokenStrategy
-from artimuse.training.batch import Batch, BatchMaker
+from artimuse.training.batch import BadImage, Batch, BatchMaker
+from artimuse.training.crew import Crew
 from artimuse.training.examples import Examples
 from artimuse.training.order import IntArray, micro_batches
 
@@ -45,31 +45,32 @@ class Validator:
 
     @torch.no_grad()
     def validate(
-        self, run: Callable[[Batch], tuple[torch.Tensor, torch.Tensor]], *, rank: int, world_size: int
-    ) -> dict[str, Any]:
+        self, run: Callable[[Batch], tuple[torch.Tensor, torch.Tensor]], crew: Crew
+    ) -> tuple[dict[str, Any], list[BadImage]]:
         """Called by all workers together. Loss per answer token; SRCC and PLCC, null where there are no scores.
 
-        `run` gives the loss and the logits of a batch, as `TrainedNetwork` does.
+        `run` gives the loss and the logits of a batch, as `TrainedNetwork` does. Also returns what was left out.
         """
-        pieces = micro_batches(self._numbers, self.micro_batch_size, rank=rank, world_size=world_size)
-        loss, num_tokens, found = 0.0, 0, []
+        pieces = micro_batches(self._numbers, self.micro_batch_size, rank=crew.rank, world_size=crew.size)
+        loss, num_tokens = 0.0, 0
+        scores: list[tuple[float, float]] = []
+        bad: list[BadImage] = []
         for batch in self.maker.batches([self.examples[int(n)] for n in piece] for piece in pieces):
             batch_loss, logits_LV = run(batch)
             loss += batch_loss.item()
             num_tokens += batch.num_answer_tokens
-            found += list(self._scores(batch, logits_LV))
-        gathered: list[Any] = [None] * world_size
-        distributed.all_gather_object(gathered, (loss, num_tokens, found))
-        scores = [pair for _, _, pairs in gathered for pair in pairs]
-        all_tokens = sum(count for _, count, _ in gathered)
+            scores += list(self._scores(batch, logits_LV))
+            bad += batch.bad
+        loss_of_all, all_tokens = crew.sum(loss, num_tokens)
+        scores, bad = crew.gather(scores), crew.gather(bad)
         srcc, plcc = _correlations(scores)
         return {
-            "loss": sum(part for part, _, _ in gathered) / max(1, all_tokens),
+            "loss": loss_of_all / max(1, all_tokens),
             "srcc": srcc,
             "plcc": plcc,
-            "num_examples": len(self._numbers),
+            "num_examples": len(self._numbers) - len(bad),
             "num_scores": len(scores),
-        }
+        }, bad
 
     def _scores(self, batch: Batch, logits_LV: torch.Tensor) -> Iterator[tuple[float, float]]:
         """Predicted and true score of each example that has one."""

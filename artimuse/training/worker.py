@@ -2,21 +2,22 @@
 
 import hashlib
 import logging
+import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 import ray
 import torch
-from torch import distributed
 
 from artimuse.engines.answers import candidate_ids
 from artimuse.engines.network import resolve_dtype
-from artimuse.errors import ArtiMuseError, BadInput, TrainingDiverged
+from artimuse.errors import BadCheckpoint, BadInput, TrainingDiverged
 from artimuse.interfaces import Tokenizer
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import read_blueprint
@@ -25,6 +26,7 @@ from artimuse.storage import Folder
 from artimuse.train_config import TrainConfig
 from artimuse.training.batch import BadImage, Batch, BatchMaker
 from artimuse.training.checkpoint import Checkpoints, Saved, TrainState, load_optimizer, load_weights
+from artimuse.training.crew import Crew
 from artimuse.training.examples import Example, Examples
 from artimuse.training.network import TrainedNetwork
 from artimuse.training.order import Order, micro_batches
@@ -39,6 +41,7 @@ TRAIN_FILE = "examples/train.arrow"
 VALIDATION_FILE = "examples/validation.arrow"
 UPDATE_INTERVAL_S = 1.0
 _MOST_NAMED = 8
+_FINAL = (BadInput, BadCheckpoint, TrainingDiverged)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,11 +60,12 @@ def work(loop_config: dict[str, Any]) -> None:
     """Ray Train calls it on each worker, and again on new ones after some were lost."""
     job: TrainJob = loop_config["job"]
     if ray.get(job.board.read.remote()).problem:
-        return  # it would come again
+        return
     try:
         with ExitStack() as stack:
             Worker(job, stack).run()
-    except ArtiMuseError as error:
+    except _FINAL as error:
+        # It would come again: the workers that Ray starts in place of these find it and return.
         ray.get(job.board.update.remote(problem=(type(error).__name__, str(error))))
         # Other workers may be waiting for this one: Ray ends them only if it fails.
         raise
@@ -73,44 +77,55 @@ class Worker:
     def __init__(self, job: TrainJob, stack: ExitStack) -> None:
         self.job = job
         self.config = config = job.config
-        self.rank, self.world_size = distributed.get_rank(), distributed.get_world_size()
         self.device = torch.device("cuda" if config.device == "cuda" else "cpu")
         if self.device.type == "cpu":
             torch.set_num_threads(max(1, int(config.cpus_per_worker)))
             prepare_cpu()
+        self.crew = Crew(job.board, self.device)
+        self.crew.tell(phase="loading the model", world_size=self.crew.size)
         self.dtype = resolve_dtype(config.dtype, self.device)
-        self._tell(phase="loading the model", world_size=self.world_size)
         self.checkpoints = Checkpoints(job.output)
         self.blueprint = read_blueprint(find_checkpoint(config.base))
         self.tokenizer = cast(Tokenizer, self.blueprint.tokenizer)
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="artimuse-")))
         self.examples = Examples(job.output.local_copy(TRAIN_FILE, place))
         self.order = Order(len(self.examples), config.batch_size, config.epochs, config.seed)
-        self.maker = BatchMaker(_remembered(self._prompt_ids), config.limits)
+        self.maker = BatchMaker(
+            cache(self._prompt_ids),
+            config.limits,
+            # The pictures of the next step are decoded while this one is computed.
+            ahead=2 * micro_steps(config, self.crew.size),
+            num_threads=max(2, math.ceil(config.cpus_per_worker)),
+        )
         self.validator = self._validator(place)
-        saved = self.checkpoints.latest()
+        # One worker looks: another might see a checkpoint more, or one fewer.
+        last = self.crew.as_first((self.checkpoints.steps() or [0])[-1])
+        saved = self.checkpoints.read(last) if last else None
         self.state = saved.state if saved else TrainState(step=0)
         self.network = TrainedNetwork(self.blueprint, config, dtype=self.dtype, device=self.device)
         self.engine = self._sharded(saved)
         self.tracker = stack.enter_context(
-            open_tracker(config, job.output, first_step=self.state.step, is_active=self.rank == 0)
+            open_tracker(config, job.output, first_step=self.state.step, is_active=self.crew.is_first)
         )
-        self._updated_at = self._checkpoint_at = time.monotonic()
+        self._told_at = self._saved_at = time.monotonic()
         self._wants_stop = False
 
     def run(self) -> None:
         """Raises TrainingDiverged and BadInput, on all workers alike."""
         first, num_steps = self.state.step, self.order.num_steps
-        self._tell(phase="training", step=first, num_steps=num_steps)
+        self.crew.tell(phase="training", step=first, num_steps=num_steps)
         loaded = self._loaded(first)
         for step in range(first, num_steps):
             self._step(step, loaded)
-            must_save, must_stop = self._agree()
+            is_time, must_stop = self._agree()
             is_last = step + 1 == num_steps
-            if must_save or must_stop or is_last or (step + 1) % self.config.checkpoint_steps == 0:
-                self._checkpoint()
-            if must_stop:
-                self._tell(is_stopped=True)
+            if is_time or is_last or (step + 1) % self.config.checkpoint_steps == 0:
+                self._validate()
+                self._save()
+            elif must_stop:
+                self._save()
+            if must_stop and not is_last:
+                self.crew.tell(is_stopped=True)
                 return
 
     def _step(self, step: int, loaded: Iterator[list[Batch]]) -> None:
@@ -121,22 +136,24 @@ class Worker:
         for group in self.engine.optimizer.param_groups:
             group["lr"] = rate
         batches = next(loaded)
-        waited_s = time.monotonic() - began_at
-        num_tokens, num_samples = self._sum(
+        waited_s = self.crew.largest(time.monotonic() - began_at)
+        num_tokens, num_samples = self.crew.sum(
             sum(batch.num_answer_tokens for batch in batches), sum(len(batch.examples) for batch in batches)
         )
-        self._note_bad_images(batches)
+        self._note([image for batch in batches for image in batch.bad])
+        if not num_samples:
+            raise BadInput(f"no image of step {step + 1} can be decoded: {self._names(step)}")
         # DeepSpeed takes the mean over micro-batches and workers; the loss is the mean over the step's tokens.
-        scale = micro_steps(self.config, self.world_size) * self.world_size / max(1, num_tokens)
+        scale = micro_steps(self.config, self.crew.size) * self.crew.size / max(1, num_tokens)
         loss_sum = torch.zeros((), device=self.device)
         for i, batch in enumerate(batches):
             # Dropout depends on the piece of the step, not on who works on it.
-            torch.manual_seed(_seed(self.config.seed, step, self.rank + i * self.world_size))
+            torch.manual_seed(_seed(self.config.seed, step, self.crew.rank + i * self.crew.size))
             self.engine.set_gradient_accumulation_boundary(i == len(batches) - 1)
             loss, _ = self.engine(batch.to(self.device))
             self.engine.backward(loss * scale)
             loss_sum += loss.detach()
-        [loss_of_all] = self._sum(loss_sum.item())
+        [loss_of_all] = self.crew.sum(loss_sum.item())
         if not torch.isfinite(torch.tensor(loss_of_all)):
             raise self._diverged(step, "the loss")
         self.engine.step()
@@ -172,18 +189,15 @@ class Worker:
 
     def _pieces(self, step: int) -> list[Any]:
         return micro_batches(
-            self.order.examples(step), self.config.micro_batch_size, rank=self.rank, world_size=self.world_size
+            self.order.examples(step), self.config.micro_batch_size, rank=self.crew.rank, world_size=self.crew.size
         )
 
-    def _note_bad_images(self, batches: list[Batch]) -> None:
-        """Raises BadInput if the run is to stop at the first ones."""
-        own = [image for batch in batches for image in batch.bad]
-        [num_bad] = self._sum(len(own))
+    def _note(self, own: list[BadImage]) -> None:
+        """Raises BadInput if the run is to stop at the first bad images."""
+        [num_bad] = self.crew.sum(len(own))
         if not num_bad:
             return
-        gathered: list[Any] = [None] * self.world_size
-        distributed.all_gather_object(gathered, own)
-        bad: list[BadImage] = [image for images in gathered for image in images]
+        bad = self.crew.gather(own)
         if self.config.bad_images == "stop":
             names = ", ".join(
                 f"{image.image_id} ({image.error.code}: {image.error.message})" for image in bad[:_MOST_NAMED]
@@ -192,65 +206,51 @@ class Worker:
         for image in bad:
             if image.image_id not in self.state.bad_images:
                 self.state.bad_images[image.image_id] = f"{image.error.code}: {image.error.message}"
-                if self.rank == 0:
+                if self.crew.is_first:
                     logger.warning("left out image=%s uri=%s error=%s", image.image_id, image.uri, image.error)
 
     def _agree(self) -> tuple[bool, bool]:
         """Whether all workers are to save now, because it is time, and to stop, because the driver wants it."""
-        since_s = time.monotonic() - self._checkpoint_at
-        is_time = self.rank == 0 and since_s >= 60 * self.config.checkpoint_minutes
-        must_save, must_stop = self._sum(is_time, self._wants_stop)
+        since_s = time.monotonic() - self._saved_at
+        is_time = self.crew.is_first and since_s >= 60 * self.config.checkpoint_minutes
+        must_save, must_stop = self.crew.sum(is_time, self._wants_stop)
         return bool(must_save), bool(must_stop)
 
-    def _checkpoint(self) -> None:
-        self._tell(phase="validating", step=self.state.step, record=self.state.history[-1])
-        if len(self.validator or ()):
-            self._validate()
-        self._tell(phase="saving")
-        self.checkpoints.save(self.engine, self.network, self.state)
-        if self.rank == 0:
-            self.checkpoints.prune(self.config.keep_checkpoints)
-        self._checkpoint_at = time.monotonic()
-        self._tell(phase="training")
-
     def _validate(self) -> None:
-        assert self.validator is not None
+        if self.validator is None:
+            return
+        self.crew.tell(phase="validating", step=self.state.step, record=self.state.history[-1])
         self.network.train(False)
-        result = self.validator.validate(
-            lambda batch: self.engine(batch.to(self.device)), rank=self.rank, world_size=self.world_size
-        )
+        result, bad = self.validator.validate(lambda batch: self.engine(batch.to(self.device)), self.crew)
         self.network.train(True)
+        self._note(bad if self.crew.is_first else [])
         record = {"step": self.state.step, **result}
         self.state.validations.append(record)
         self.tracker.validation(record)
-        self._tell(validation=record)
+        self.crew.tell(validation=record)
+
+    def _save(self) -> None:
+        self.crew.tell(phase="saving", step=self.state.step, record=self.state.history[-1])
+        self.checkpoints.save(self.engine, self.network, self.state, self.crew)
+        if self.crew.is_first:
+            self.checkpoints.prune(self.config.keep_checkpoints)
+        self._saved_at = time.monotonic()
+        self.crew.tell(phase="training")
 
     def _remember(self, record: dict[str, Any]) -> None:
         self.state = replace(self.state, step=record["step"])
         self.state.history.append(record)
         self.tracker.step(record)
-        if self.rank == 0 and time.monotonic() - self._updated_at >= UPDATE_INTERVAL_S:
-            self._updated_at = time.monotonic()
-            self._wants_stop = self._tell(step=record["step"], record=record)
-
-    def _tell(self, **changes: Any) -> bool:
-        if self.rank != 0:
-            return False
-        return bool(ray.get(self.job.board.update.remote(**changes)))
-
-    def _sum(self, *values: float) -> list[float]:
-        """Over all workers."""
-        sums = torch.tensor(values, dtype=torch.float64, device=self.device)
-        distributed.all_reduce(sums)
-        found: list[float] = sums.tolist()
-        return found
+        if time.monotonic() - self._told_at >= UPDATE_INTERVAL_S:
+            self._told_at = time.monotonic()
+            self._wants_stop = self.crew.tell(step=record["step"], record=record)
 
     def _sharded(self, saved: Saved | None) -> Any:
         if saved is None:
-            return shard(self.network, self.config, world_size=self.world_size, dtype=self.dtype)
+            return shard(self.network, self.config, world_size=self.crew.size, dtype=self.dtype)
         with self.checkpoints.tensors(saved) as tensors:
             load_weights(self.network, tensors)
-            engine = shard(self.network, self.config, world_size=self.world_size, dtype=self.dtype)
+            engine = shard(self.network, self.config, world_size=self.crew.size, dtype=self.dtype)
             nothing = self.maker.batch([]).to(self.device)
             load_optimizer(engine, self.network, tensors, step=saved.state.step, nothing=nothing)
         return engine
@@ -272,25 +272,15 @@ class Worker:
         return self.blueprint.template.token_ids(self.tokenizer, question)
 
     def _diverged(self, step: int, what: str) -> TrainingDiverged:
-        numbers = self.order.examples(step)
-        ids = [self.examples[int(number)].image_id for number in numbers]
         steps = self.checkpoints.steps()
         last = f"the last good checkpoint is of step {steps[-1]}" if steps else "there is no checkpoint yet"
         return TrainingDiverged(
-            f"{what} is not a number in step {step + 1}; its images are {', '.join(ids)}; {last}."
+            f"{what} is not a number in step {step + 1}; its images are {self._names(step)}; {last}."
             " A lower --learning-rate in a new OUTPUT, or other data, may help"
         )
 
-
-def _remembered(prompt_ids: Callable[[str], list[int]]) -> Callable[[str], list[int]]:
-    known: dict[str, list[int]] = {}
-
-    def remembered(question: str) -> list[int]:
-        if question not in known:
-            known[question] = prompt_ids(question)
-        return known[question]
-
-    return remembered
+    def _names(self, step: int) -> str:
+        return ", ".join(self.examples[int(number)].image_id for number in self.order.examples(step))
 
 
 def _seed(seed: int, step: int, piece: int) -> int:

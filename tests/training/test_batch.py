@@ -9,6 +9,7 @@ from artimuse.attributes import ATTRIBUTES
 from artimuse.decode_limits import DecodeLimits
 from artimuse.engine_config import EngineConfig
 from artimuse.engines.transformers import TransformersEngine
+from artimuse.errors import StorageProblem
 from artimuse.images import decode
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import load_network, read_blueprint
@@ -87,3 +88,8 @@ def test_a_piece_without_examples_still_goes_through_the_network(maker):
 def test_batches_come_in_order(maker, picture):
     pieces = [[example(picture, answer_ids=[i])] for i in range(40)]
     assert [batch.examples[0].answer_ids for batch in maker.batches(pieces)] == [[i] for i in range(40)]
+
+
+def test_an_image_that_storage_does_not_give_now_stops_instead_of_being_left_out(maker):
+    with pytest.raises(StorageProblem, match="nowhere"):
+        maker.batch([example("nowhere://bucket/a.png")])

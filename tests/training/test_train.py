@@ -108,11 +108,9 @@ def wait_for(path: Path, process: threading.Thread | subprocess.Popen) -> None:
 
 
 def training_workers() -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if "RayTrainWorker" in " ".join(process.info["cmdline"] or ()):
-            found.append(process)
-    return found
+    """Those of this process's own cluster."""
+    own = psutil.Process().children(recursive=True)
+    return [process for process in own if "RayTrainWorker" in " ".join(process.cmdline())]
 
 
 def test_a_run_reports_what_it_did_and_is_not_run_again(undisturbed, table):
@@ -145,9 +143,10 @@ def test_a_killed_worker_changes_nothing(ray_cluster, undisturbed, table, tmp_pa
     thread.start()
     wait_for(output / "checkpoints" / "step-00000006.json", thread)
     victims = training_workers()
+    assert len(victims) == 2
     victims[0].kill()
     thread.join()
-    assert len(victims) == 2
+    assert not any(victim.is_running() for victim in victims)
     assert_same_history(history(output), history(undisturbed))
     assert tensors(output, 18).keys() == tensors(undisturbed, 18).keys()
     for name, tensor in tensors(undisturbed, 18).items():
