@@ -5,18 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
 from rich.console import Console
 
 from artimuse.configs import DemoConfig, ScoreConfig
-from artimuse.interfaces import PixelArray
 from artimuse.pipelines.report import ScoreReport
 from artimuse.pipelines.score import run as score
+from artimuse.scenes.draw import save_picture
+from artimuse.scenes.table import choose_scenes
 from artimuse.sinks.parts import PARTS
 
 NUM_PICTURES = 48
-PICTURE_SIZE_PX = (640, 480)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +57,7 @@ def run(config: DemoConfig, console: Console) -> DemoReport:
 def make_pictures(folder: Path) -> None:
     """Writes synthetic pictures, the same ones every time; leaves those that are there alone."""
     folder.mkdir(parents=True, exist_ok=True)
-    for seed in range(NUM_PICTURES):
-        path = folder / f"picture-{seed:02d}.jpg"
+    for i, scene in enumerate(choose_scenes("test", NUM_PICTURES)):
+        path = folder / f"picture-{i:02d}.jpg"
         if not path.exists():
-            Image.fromarray(draw_picture(seed)).save(path, quality=90)
-
-
-def draw_picture(seed: int) -> PixelArray:
-    """A gradient sky with soft shapes, from one seed: uint8 (480, 640, 3)."""
-    random = np.random.default_rng(seed)
-    width, height = PICTURE_SIZE_PX
-    top, bottom = random.integers(0, 256, (2, 3))
-    blend = np.linspace(0, 1, height)[:, None, None]
-    sky = np.broadcast_to(top + (bottom - top) * blend, (height, width, 3))
-    picture = Image.fromarray(sky.astype(np.uint8))
-    draw = ImageDraw.Draw(picture)
-    for _ in range(random.integers(1, 12)):
-        x, y, radius = (int(n) for n in random.integers((0, 0, 20), (width, height, 160)))
-        colour = tuple(int(n) for n in random.integers(0, 256, 3))
-        shape = draw.ellipse if random.random() < 0.5 else draw.rectangle
-        shape((x - radius, y - radius, x + radius, y + radius), fill=colour)
-    return np.asarray(picture.filter(ImageFilter.GaussianBlur(float(random.uniform(0, 6)))))
+            save_picture(scene, path)

@@ -12,7 +12,7 @@ LAYERS = (
     ("pipelines", "bench"),
     ("parity",),
     ("scorer",),
-    ("engines", "datasets", "sinks"),
+    ("engines", "datasets", "sinks", "scenes"),
     ("model", "sources"),
     ("storage",),
     ("remote",),
