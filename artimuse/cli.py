@@ -30,6 +30,8 @@ VERBS: dict[str, tuple[str, str]] = {
 
 # Where the defaults of a verb's options come from, if they depend on its arguments.
 DEFAULTS = {"train": "artimuse.presets:asked_for"}
+# Extras of pyproject.toml whose packages a verb needs.
+EXTRAS = {"train": "train", "export": "train"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,7 +60,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as exit_:
         return int(exit_.code or 0)
     _configure_logging(console, debug=config.debug)
-    return _run(_resolve(function), config, console)
+    try:
+        run = _resolve(function)
+    except ModuleNotFoundError as error:
+        if verb not in EXTRAS:
+            raise
+        hint = f"pip install 'artimuse[{EXTRAS[verb]}]'"
+        console.print(f"error: artimuse {verb} needs the package {error.name}: {hint}", markup=False, soft_wrap=True)
+        return 1
+    return _run(run, config, console)
 
 
 def _run(function: Any, config: Any, console: Console) -> int:

@@ -73,3 +73,13 @@ def test_expected_errors_are_one_line_and_exit_with_1(tmp_path, capsys):
     assert "error:" in shown
     assert "missing" in shown
     assert "Traceback" not in shown
+
+
+def test_a_package_that_is_not_installed_is_named_with_the_extra_that_has_it():
+    code = (
+        "import sys; sys.modules['peft'] = None; from artimuse.cli import main;"
+        " print(main(['train', 'a', 'b', '--preset', 'paper_text_pretrain']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "1"
+    assert done.stderr.strip() == "error: artimuse train needs the package peft: pip install 'artimuse[train]'"
