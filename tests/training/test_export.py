@@ -1,6 +1,7 @@
 """Exports of short runs, as models of their own."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from artimuse.configs import ExportConfig
 from artimuse.engine_config import EngineConfig
 from artimuse.engines.transformers import TransformersEngine
-from artimuse.errors import BadOutput, ExportFailed
+from artimuse.errors import BadCheckpoint, BadOutput, ExportFailed
 from artimuse.interfaces import FloatArray
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import load_network, read_blueprint
@@ -179,6 +180,15 @@ def spoil(output: Path, place: Path, ending: str, change) -> Path:
         save_file(tensors, copy / "checkpoints" / path.name)
     assert is_changed
     return copy
+
+
+def test_a_base_that_has_changed_since_is_refused(trained, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(trained[2], copy)
+    record = json.loads((copy / "train.json").read_text())
+    (copy / "train.json").write_text(json.dumps({**record, "base_digest": "0" * 64}))
+    with pytest.raises(BadCheckpoint, match="not the weights that"):
+        export(Folder.at(str(copy)), Folder.at(str(tmp_path / "x")), layout="native", step=None, device="cpu")
 
 
 def test_a_merge_that_answers_otherwise_is_noticed(trained):

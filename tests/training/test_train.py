@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from artimuse.decode_limits import DecodeLimits
 from artimuse.errors import BadInput, BadOutput, RunMismatch, TrainingDiverged, TrainingFailed
 from artimuse.images import decode
 from artimuse.model.find import find_checkpoint
-from artimuse.model.load import load_network
+from artimuse.model.load import load_network, read_blueprint
 from artimuse.presets import paper_score_finetune, paper_text_pretrain
 from artimuse.prompts import attribute_question
 from artimuse.storage import Folder
@@ -177,11 +178,32 @@ def test_a_killed_driver_changes_nothing_and_another_number_of_workers_goes_on(
     assert_same_history(history(output), history(undisturbed))
 
 
-def test_zero_3_goes_on_from_a_checkpoint_of_zero_2(ray_cluster, undisturbed, table, tmp_path):
+@pytest.mark.parametrize(("zero", "then"), [(2, 3), (3, 2)])
+def test_another_zero_stage_goes_on_from_a_checkpoint(ray_cluster, undisturbed, table, tmp_path, zero, then):
     output = tmp_path / "out"
-    stopped_early(score_stage(table, output, epochs=6), step=6)
-    train(score_stage(table, output, epochs=6, zero=3))
+    stopped_early(score_stage(table, output, epochs=6, zero=zero), step=6)
+    train(score_stage(table, output, epochs=6, zero=then))
     assert_same_history(history(output), history(undisturbed))
+
+
+def test_an_export_that_was_cut_short_is_made_anew(undisturbed, table, tmp_path):
+    output = tmp_path / "out"
+    shutil.copytree(undisturbed, output)
+    record = json.loads((output / "train.json").read_text())
+    (output / "train.json").write_text(json.dumps({**record, "status": "unfinished"}))
+    (output / "model" / "config.json").unlink()
+    report = train(score_stage(table, output, epochs=6))
+    assert report.num_new_steps == 0
+    assert find_checkpoint(report.model).directory == output / "model"
+    read_blueprint(find_checkpoint(report.model))
+
+
+def test_checkpoints_without_the_record_of_their_run_are_not_gone_on_with(undisturbed, table, tmp_path):
+    output = tmp_path / "out"
+    shutil.copytree(undisturbed, output)
+    (output / "train.json").unlink()
+    with pytest.raises(BadOutput, match=r"no train\.json \(checkpoints/step-"):
+        train(score_stage(table, output, epochs=6))
 
 
 def train_in_vain(config: TrainConfig) -> None:
@@ -197,7 +219,7 @@ def stopped_early(config: TrainConfig, *, step: int) -> None:
     wait_for(output / "checkpoints" / f"step-{step:08d}.json", thread)
     training_workers()[0].kill()
     thread.join()
-    assert history(output)[-1]["step"] < 18
+    assert not (output / "model").exists()
 
 
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # peft 0.21 on transformers 5.23
@@ -356,3 +378,16 @@ def test_the_text_stage_learns_every_text_on_as_many_workers_as_there_is_room_fo
     assert {examples[i].question for i in range(len(examples))} == {
         attribute_question(attribute) for attribute in ATTRIBUTES[:NUM_TEXTS]
     }
+
+
+def test_a_run_in_bfloat16_keeps_its_weights_in_float32_and_goes_on_with_them(ray_cluster, table, tmp_path):
+    outputs = [tmp_path / name for name in ("whole", "halved")]
+    stages = [score_stage(table, output, epochs=4, dtype="bfloat16", keep_checkpoints=9) for output in outputs]
+    train(stages[0])
+    stopped_early(stages[1], step=6)
+    train(stages[1])
+    assert_same_history(history(outputs[1]), history(outputs[0]))
+    saved = tensors(outputs[0], 12)
+    assert all(tensor.dtype == torch.float32 for tensor in saved.values())
+    weights = [tensor for name, tensor in saved.items() if "|" not in name]
+    assert not all(torch.equal(weight, weight.bfloat16().float()) for weight in weights)
