@@ -11,7 +11,20 @@ from artimuse.decode_limits import DEFAULT_FORMATS, DEFAULT_MAX_BYTES, DEFAULT_M
 from artimuse.engine_config import DEFAULT_MODEL, Device, DType, EngineConfig, EngineName
 from artimuse.errors import ErrorCode
 
-StrategyName = Literal["ordered_100", "unordered_100", "existing_50", "existing_25", "levels_5", "score_as_text"]
+StrategyName = Literal[
+    "ordered_100",
+    "unordered_100",
+    "existing_50",
+    "existing_25",
+    "levels_5",
+    "score_as_text",
+    "expanded_25",
+    "expanded_50",
+    "expanded_100",
+    "expanded_200",
+    "expanded_250",
+    "expanded_500",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

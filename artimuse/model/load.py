@@ -1,7 +1,8 @@
 """From a checkpoint on disk to a network on its device, one tensor at a time: no second copy of the weights."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -26,6 +27,8 @@ LORA_SCALE = 2.0
 """alpha / rank: the official code always sets alpha to twice the rank."""
 
 _HEAD = "lm_head.weight"
+VOCABULARY_WEIGHTS = ("model.language_model.embed_tokens.weight", _HEAD)
+"""With a row for each token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,26 @@ class Blueprint:
     checkpoint: Checkpoint
     sources: Sources
     stored: Mapping[str, StoredTensor]
+    first_new_id: int | None = None
+    """From this token on the tokens are not the checkpoint's, but were added by `with_tokens`."""
+
+    def with_tokens(self, tokens: Sequence[str]) -> "Blueprint":
+        """With these tokens at the end of the vocabulary; itself if it has them all.
+
+        Their rows begin as the mean of all others. Raises BadCheckpoint if it has some of them only.
+        """
+        known = self.tokenizer.get_vocab()
+        missing = [token for token in tokens if token not in known]
+        if not missing:
+            return self
+        if len(missing) < len(tokens):
+            raise BadCheckpoint(f"{self.checkpoint.name}: has {len(tokens) - len(missing)} of {len(tokens)} new tokens")
+        first = len(self.tokenizer)
+        self.tokenizer.add_tokens(missing)
+        config = copy.deepcopy(self.config)
+        text = config.get_text_config()
+        text.vocab_size = max(text.vocab_size, len(self.tokenizer))
+        return replace(self, config=config, first_new_id=first)
 
     def weights(self, dtype: torch.dtype, device: torch.device | str) -> Weights:
         """Native names and weights, one read at a time; LoRA is merged in float32.
@@ -61,6 +84,8 @@ class Blueprint:
         for name, source in self.sources.items():
             # A true copy: the weight must keep neither its file alive, nor the whole of a fused tensor.
             weight = _weight(source, self.stored)
+            if name in VOCABULARY_WEIGHTS:
+                weight = _with_rows(weight, self.config.get_text_config().vocab_size)
             yield name, weight.to(device, dtype, copy=True, memory_format=torch.contiguous_format)
 
 
@@ -145,6 +170,11 @@ def _weight(source: Source, stored: Mapping[str, StoredTensor]) -> torch.Tensor:
         matrix_a, matrix_b = (_read(key, stored).float() for key in source.lora)
         weight = weight.to(torch.float32, copy=True).addmm_(matrix_b, matrix_a, alpha=LORA_SCALE)
     return weight if source.part is None else weight.chunk(3)[source.part]
+
+
+def _with_rows(weight: torch.Tensor, num_rows: int) -> torch.Tensor:
+    missing = num_rows - len(weight)
+    return torch.cat([weight, weight.float().mean(0, keepdim=True).to(weight.dtype).repeat(missing, 1)])
 
 
 def _read(key: str, stored: Mapping[str, StoredTensor]) -> torch.Tensor:

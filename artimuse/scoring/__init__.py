@@ -2,9 +2,15 @@
 
 from artimuse.interfaces import ScoreStrategy
 from artimuse.scoring.text import SCORE_AS_TEXT
-from artimuse.scoring.tokens import EXISTING_25, EXISTING_50, LEVELS_5, ORDERED_100, UNORDERED_100
+from artimuse.scoring.tokens import EXISTING_25, EXISTING_50, EXPANDED, LEVELS_5, ORDERED_100, UNORDERED_100
 
-STRATEGIES: dict[str, ScoreStrategy] = {
-    strategy.name: strategy
-    for strategy in (ORDERED_100, UNORDERED_100, EXISTING_50, EXISTING_25, LEVELS_5, SCORE_AS_TEXT)
-}
+_ALL: tuple[ScoreStrategy, ...] = (
+    ORDERED_100,
+    UNORDERED_100,
+    EXISTING_50,
+    EXISTING_25,
+    LEVELS_5,
+    SCORE_AS_TEXT,
+    *EXPANDED,
+)
+STRATEGIES: dict[str, ScoreStrategy] = {strategy.name: strategy for strategy in _ALL}

@@ -137,3 +137,22 @@ LEVELS_5 = TokenStrategy(
     values_K=_even_values(5),
     rounding="level",
 )
+
+
+def _expanded(count: int) -> TokenStrategy:
+    """Tokens that no vocabulary has yet: training adds them (paper appendix C.2). The question is ours."""
+    tokens = tuple(f"[AES_SCORE_TOKEN_{i}]" for i in range(count + 1))
+    return TokenStrategy(
+        name=f"expanded_{count}",
+        question=(
+            f"Rate the aesthetics of the image on a scale of {count + 1} score tokens that stand for 0 to 100."
+            " Answer with one score token only."
+        ),
+        candidates=tokens,
+        values_K=_even_values(count + 1),
+        new_tokens=tokens,
+    )
+
+
+EXPANDED = tuple(_expanded(count) for count in (25, 50, 100, 200, 250, 500))
+"""Experiments b to f of the paper's table 10."""

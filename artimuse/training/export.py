@@ -20,10 +20,11 @@ from artimuse.engines.network import resolve_device
 from artimuse.errors import BadCheckpoint, BadOutput
 from artimuse.model.digest import weights_digest
 from artimuse.model.find import find_checkpoint
-from artimuse.model.load import load_network, read_blueprint
+from artimuse.model.load import load_network
 from artimuse.model.save import save_checkpoint
 from artimuse.storage import Folder
 from artimuse.train_config import TrainConfig
+from artimuse.training.base import open_base
 from artimuse.training.card import write_card
 from artimuse.training.checkpoint import Checkpoints, load_weights
 from artimuse.training.compare import Likeness, compare
@@ -106,7 +107,7 @@ def export(
     base = find_checkpoint(config.base)
     if weights_digest(base.directory) != record["base_digest"]:
         raise BadCheckpoint(f"{config.base}: not the weights that {output.url()} was trained from")
-    blueprint = read_blueprint(base)
+    blueprint = open_base(config, base)
     dtype: torch.dtype = getattr(torch, config.dtype)
     with _assembled(destination) as place, checkpoints.tensors(saved) as tensors:
         merger = Merger(blueprint, tensors, dtype)

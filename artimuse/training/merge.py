@@ -8,6 +8,7 @@ from artimuse.errors import ExportFailed
 from artimuse.model.load import LORA_SCALE, Blueprint
 from artimuse.training.checkpoint import Tensors
 from artimuse.training.network import LORA_A, LORA_B
+from artimuse.training.vocabulary import NEW_ROWS
 
 _MOST_NAMED = 5
 
@@ -45,6 +46,14 @@ class Merger:
                 if not matrix_b.any():
                     unmoved.append(key_b)
                 weight = weight.addmm(matrix_b, matrix_a, alpha=LORA_SCALE)
+            key_new = f"{module}.{NEW_ROWS}"
+            if key_new in self.trained:
+                used.add(key_new)
+                rows = self.tensors.weight(key_new)
+                first = len(weight) - len(rows)
+                if torch.equal(rows, weight[first:].to(self.dtype).float()):
+                    unmoved.append(key_new)
+                weight = torch.cat([weight[:first], rows])
             yield name, weight
         if unmoved:
             raise ExportFailed(

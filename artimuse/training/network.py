@@ -14,6 +14,7 @@ from artimuse.model.build import empty_model, fill
 from artimuse.model.load import Blueprint
 from artimuse.train_config import TrainConfig
 from artimuse.training.batch import IGNORED, Batch
+from artimuse.training.vocabulary import NEW_ROWS, grow
 
 ADAPTED = r"model\.language_model\.layers\.\d+\.(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)"
 """Layers of the language model that get an adapter: all of them, as in the official training of InternVL3."""
@@ -34,8 +35,10 @@ class TrainedNetwork(nn.Module):
         if config.language_model == "lora":
             torch.manual_seed(config.seed)
             inject_adapter_in_model(lora_config(config), self.model)
+            if blueprint.first_new_id is not None:
+                grow(self.model, blueprint.first_new_id)
         for name, parameter in self.model.named_parameters():
-            is_adapter = name.endswith((LORA_A, LORA_B))
+            is_adapter = name.endswith((LORA_A, LORA_B, NEW_ROWS))
             parameter.requires_grad_(config.language_model == "full" or is_adapter or name.startswith(TRAINED_IN_FULL))
         if config.gradient_checkpointing:
             _checkpoint_activations(self.model)

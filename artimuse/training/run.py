@@ -26,12 +26,12 @@ from artimuse.errors import (
 )
 from artimuse.model.digest import weights_digest
 from artimuse.model.find import find_checkpoint
-from artimuse.model.load import read_blueprint
 from artimuse.pipelines import cluster
 from artimuse.pipelines.stopping import StopRequest
 from artimuse.sinks.lock import Lock, hold_lock
 from artimuse.storage import Folder
 from artimuse.train_config import TrainConfig
+from artimuse.training.base import open_base
 from artimuse.training.board import Board, Status
 from artimuse.training.checkpoint import Checkpoints
 from artimuse.training.export import EXPORT_FOLDER, export
@@ -215,7 +215,7 @@ def _opened(config: TrainConfig, output: Folder, saved: dict[str, Any] | None) -
         refuse_mismatch(output, saved, config, digest)
         return saved
     logger.info("planning")
-    blueprint = read_blueprint(checkpoint)
+    blueprint = open_base(config, checkpoint)
     facts = write_plan(config, blueprint, output, train=TRAIN_FILE, validation=VALIDATION_FILE)
     record = new_record(config, {"base_digest": digest, **facts})
     write_record(output, record)

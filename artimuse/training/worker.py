@@ -19,11 +19,10 @@ from artimuse.engines.answers import candidate_ids
 from artimuse.engines.network import resolve_dtype
 from artimuse.errors import BadCheckpoint, BadInput, TrainingDiverged
 from artimuse.interfaces import Tokenizer
-from artimuse.model.find import find_checkpoint
-from artimuse.model.load import read_blueprint
 from artimuse.scoring import STRATEGIES
 from artimuse.storage import Folder
 from artimuse.train_config import TrainConfig
+from artimuse.training.base import open_base
 from artimuse.training.batch import BadImage, Batch, BatchMaker
 from artimuse.training.checkpoint import Checkpoints, Saved, TrainState, load_optimizer, load_weights
 from artimuse.training.crew import Crew
@@ -85,7 +84,7 @@ class Worker:
         self.crew.tell(phase="loading the model", world_size=self.crew.size)
         self.dtype = resolve_dtype(config.dtype, self.device)
         self.checkpoints = Checkpoints(job.output)
-        self.blueprint = read_blueprint(find_checkpoint(config.base))
+        self.blueprint = open_base(config)
         self.tokenizer = cast(Tokenizer, self.blueprint.tokenizer)
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="artimuse-")))
         self.examples = Examples(job.output.local_copy(TRAIN_FILE, place))

@@ -119,7 +119,7 @@ def test_sub_batches_do_not_change_logits(nano, pixels):
 
 def test_one_open_answers_several_questions(nano, pixels):
     with nano.open(pixels[:2]) as images:
-        for strategy in STRATEGIES.values():
+        for strategy in (each for each in STRATEGIES.values() if not each.new_tokens):
             assert images.logits(strategy.question, strategy.candidates).shape == (2, len(strategy.candidates))
 
 

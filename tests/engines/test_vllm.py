@@ -143,7 +143,7 @@ def test_each_kind_of_system_message_gives_the_official_prompt_and_scores(
     np.testing.assert_allclose(scores_B, [wanted[path.name] for path in paths], rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", [name for name, strategy in STRATEGIES.items() if not strategy.new_tokens])
 def test_every_strategy_scores_as_on_the_built_in_engine(running, noise, name):
     expected, scores = (Scorer(start("nano"), STRATEGIES[name]).score_pixels(noise) for start in (built_in, running))
     np.testing.assert_allclose(scores.mean_B, expected.mean_B, rtol=0, atol=1e-3)

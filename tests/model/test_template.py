@@ -67,7 +67,8 @@ def test_score_tokens_of_the_published_vocabulary_equal_the_official_ones(test_d
     assert list(strategy.candidates) == expected["tokens"]
     assert tokenizer.convert_tokens_to_ids(list(strategy.candidates)) == expected["ids"]
     for each in STRATEGIES.values():
-        each.check(tokenizer)
+        if not each.new_tokens:
+            each.check(tokenizer)
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny-lora"])

@@ -8,11 +8,12 @@ from artimuse.errors import BadInput
 from artimuse.interfaces import Annotation
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import read_blueprint
-from artimuse.prompts import attribute_question
+from artimuse.prompts import CAPTION_QUESTION, attribute_question
 from artimuse.scoring import STRATEGIES
 from artimuse.training.examples import ExampleMaker, Examples, write_examples
 
 BLUEPRINT = read_blueprint(find_checkpoint("nano"))
+EXISTING_TOKENS = [name for name, strategy in STRATEGIES.items() if strategy.candidates and not strategy.new_tokens]
 BOTH = Annotation(
     image_id="a",
     uri="/a.png",
@@ -20,6 +21,7 @@ BOTH = Annotation(
     split="train",
     kind="expert",
     score=73.4,
+    evidence="A calm picture.",
     texts={ATTRIBUTES[1].slug: " Calm colours. ", ATTRIBUTES[0].slug: "Balanced.", ATTRIBUTES[2].slug: "  "},
 )
 
@@ -42,7 +44,7 @@ def test_texts_come_in_the_order_of_the_paper_and_then_the_score():
     assert [example.score for example in examples] == [None, None, 73.4]
 
 
-@pytest.mark.parametrize(("targets", "count"), [("texts", 2), ("scores", 1), ("both", 3)])
+@pytest.mark.parametrize(("targets", "count"), [("texts", 2), ("scores", 1), ("both", 3), ("captions", 1)])
 def test_only_what_is_asked_for_is_learnt(targets, count):
     assert len(list(make(targets).examples([BOTH]))) == count
 
@@ -57,7 +59,7 @@ def test_an_answer_is_read_back_as_the_text_and_ends_the_turn():
     assert said(second).text == "Calm colours."
 
 
-@pytest.mark.parametrize("strategy", [name for name, strategy in STRATEGIES.items() if strategy.candidates])
+@pytest.mark.parametrize("strategy", EXISTING_TOKENS)
 def test_a_score_is_answered_by_the_one_token_of_its_strategy(strategy):
     [example] = make("scores", strategy).examples([BOTH])
     token, stop = example.answer_ids
@@ -84,3 +86,9 @@ def test_a_plan_is_read_by_number(tmp_path):
     assert examples[8999].image_id == "2999"
     assert examples[8999].score == pytest.approx(73.4)
     assert examples[3].answer_ids == list(next(make().examples([BOTH])).answer_ids)
+
+
+def test_a_caption_is_what_the_evidence_says():
+    [example] = make("captions").examples([BOTH])
+    assert example.question == CAPTION_QUESTION
+    assert said(example).text == "A calm picture."

@@ -198,3 +198,30 @@ def test_a_merge_that_answers_otherwise_is_noticed(trained):
     other = load_network(find_checkpoint(str(trained[2] / "model")), dtype=FLOAT32, device=CPU)
     with pytest.raises(ExportFailed, match="does not answer as the trained one"):
         compare(untrained, other, config)
+
+
+def test_new_tokens_survive_training_export_and_both_layouts(ray_cluster, tmp_path):
+    table = str(make_table(tmp_path / "table"))
+    config = paper_score_finetune(
+        table, str(tmp_path / "out"), **{**SMALL, "workers": "1", "epochs": 1, "strategy": "expanded_25"}
+    )
+    run(config, Console(stderr=True))
+    strategy = STRATEGIES["expanded_25"]
+    base = read_blueprint(find_checkpoint("nano"))
+    exported = tmp_path / "out" / "model"
+    report = export(
+        Folder.at(str(tmp_path / "out")), Folder.at(str(tmp_path / "x")), layout="official", step=None, device="cpu"
+    )
+    found = []
+    for model in (str(exported), report.model):
+        engine = TransformersEngine(EngineConfig(model=model, device="cpu", dtype="float32"))
+        strategy.check(engine.tokenizer)
+        assert len(engine.network.tokenizer) == len(base.tokenizer) + 26
+        with engine.open(fixed_images()) as images:
+            found.append(strategy.ask(images).mean_B)
+    np.testing.assert_allclose(found[0], found[1], atol=1e-3)
+    weights = load_file(exported / "model.safetensors")
+    for name in ("lm_head.weight", "model.language_model.embed_tokens.weight"):
+        before = dict(base.weights(FLOAT32, CPU))[name]
+        assert torch.equal(weights[name][: len(before)], before)
+        assert not torch.equal(weights[name][-26], weights[name][-1])
