@@ -14,6 +14,22 @@ logger = logging.getLogger(__name__)
 LOG_INTERVAL_S = 30.0
 
 
+def new_bar(console: Console) -> Progress | None:
+    """A bar whose tasks have a field `detail`; None if nobody is watching."""
+    if not console.is_terminal:
+        return None
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[detail]}"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+
+
 class RunProgress:
     """Rows done and failed, rate and ETA of one run. Rows that an earlier run did count as done, not in the rate."""
 
@@ -21,20 +37,7 @@ class RunProgress:
         self.phase_s: dict[str, float] = {}
         """Wall-clock seconds spent in each phase, in the order they came."""
         self.done = self.failed = self.total = 0
-        self._bar = (
-            Progress(
-                SpinnerColumn(),
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[detail]}"),
-                TimeElapsedColumn(),
-                console=console,
-                transient=True,
-            )
-            if console.is_terminal
-            else None
-        )
+        self._bar = new_bar(console)
         self._task = self._bar.add_task("", total=None, detail="") if self._bar else None
         self._logged_at = time.monotonic()
         self._working_since: float | None = None

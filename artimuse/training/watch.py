@@ -5,9 +5,8 @@ import time
 from datetime import timedelta
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from artimuse.progress import LOG_INTERVAL_S
+from artimuse.progress import LOG_INTERVAL_S, new_bar
 from artimuse.training.board import Status
 
 logger = logging.getLogger(__name__)
@@ -17,20 +16,7 @@ class TrainProgress:
     """Shows what the board says."""
 
     def __init__(self, console: Console) -> None:
-        self._bar = (
-            Progress(
-                SpinnerColumn(),
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[detail]}"),
-                TimeElapsedColumn(),
-                console=console,
-                transient=True,
-            )
-            if console.is_terminal
-            else None
-        )
+        self._bar = new_bar(console)
         self._task = self._bar.add_task("", total=None, detail="") if self._bar else None
         self._told: set[str] = set()
         self._logged_at = time.monotonic()
