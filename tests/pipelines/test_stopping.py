@@ -40,7 +40,7 @@ def test_while_rows_are_in_flight_the_first_signal_asks_and_the_second_ends(numb
         send(number)
         assert stop.is_set
         assert 25 < stop.left_s <= 30
-        assert f"{number.name}: finishing the images in flight, for at most 30 s" in caplog.text
+        assert f"{number.name}: finishing, for at most 30 s" in caplog.text
         with pytest.raises(KeyboardInterrupt):
             send(number)
 
