@@ -50,9 +50,9 @@ def nano_base(annotations: str, output: str, **overrides: Any) -> TrainConfig:
         "targets": "captions",
         "language_model": "full",
         "lora_rank": 1,
-        "learning_rate": 2e-3,
+        "learning_rate": 1.5e-3,
         "weight_decay": 0.05,
-        "epochs": 3,
+        "epochs": 5,
     }
     return TrainConfig(annotations=annotations, output=output, preset="nano_base", **{**NANO, **stage, **overrides})
 
@@ -88,8 +88,8 @@ def nano_score_finetune(annotations: str, output: str, **overrides: Any) -> Trai
 NANO: dict[str, Any] = {
     "base": "build/nano/random",
     "kinds": ("expert",),
-    "batch_size": 64,
-    "micro_batch_size": 32,
+    "batch_size": 32,
+    "micro_batch_size": 16,
     "gradient_checkpointing": False,
     "workers": "2",
     "device": "cpu",

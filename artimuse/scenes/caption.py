@@ -1,15 +1,8 @@
 """What a picture shows, without judging it: for teaching a model to see, and the words, before it learns to judge."""
 
 from artimuse.scenes.colours import name_hue
-from artimuse.scenes.parameters import Scene, Stream
-from artimuse.scenes.sentences import TOPICS, true_class
+from artimuse.scenes.parameters import Scene
 
-_TEMPLATES = (
-    "{subject} in the {place} on {ground}.",
-    "In the {place} of {ground} there is {subject}.",
-    "The picture shows {subject} in the {place} of {ground}.",
-    "Against {ground} stands {subject} in the {place}.",
-)
 _PATTERNED = {
     "horizontal": "with horizontal stripes",
     "vertical": "with vertical stripes",
@@ -19,18 +12,15 @@ _PATTERNED = {
 
 
 def write_caption(scene: Scene) -> str:
-    """A sentence with the subject's colour, shape and place and the ground's colour and pattern; then a list of words.
+    """What is where, in which colours, and a word for each property that cannot be pointed at; always in one order.
 
-    The list has one word for each attribute, in any order.
+    There is no choice of wording in it, so that all that is left to learn is what is in the picture.
     """
-    random = scene.random(Stream.CAPTION)
     subject = _with_article(f"{name_hue(scene.hue_deg + scene.hue_step_deg)} {scene.shape}")
     ground = f"{_with_article(name_hue(scene.hue_deg))} ground {_PATTERNED[scene.pattern]}"
-    template = _TEMPLATES[random.randint(len(_TEMPLATES))]
-    sentence = template.format(subject=subject, place=scene.place, ground=ground)
-    choices = [topic.words[true_class(slug, scene)] for slug, topic in TOPICS.items()]
-    words = [choices[i][random.randint(len(choices[i]))] for i in random.permutation(len(choices))]
-    return f"{sentence[0].upper()}{sentence[1:]} Words: {', '.join(words)}."
+    properties = ", ".join((scene.clutter, scene.focus, scene.light, scene.harmony, scene.impact))
+    sentence = f"{subject} in the {scene.place} of {ground}; {properties}."
+    return sentence[0].upper() + sentence[1:]
 
 
 def _with_article(noun: str) -> str:

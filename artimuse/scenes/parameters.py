@@ -66,7 +66,6 @@ class Stream(IntEnum):
     DISTRACTORS = 1
     ANNOTATORS = 2
     SENTENCES = 3
-    CAPTION = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

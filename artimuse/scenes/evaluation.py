@@ -1,0 +1,72 @@
+"""How well a model does on scenes: its scores against the annotated ones, its sentences against what is to be seen."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import pearsonr, spearmanr
+
+from artimuse.scenes.parameters import Scene
+from artimuse.scenes.score import annotated_score
+from artimuse.scenes.sentences import TOPICS, named_class, true_class
+
+
+@dataclass(frozen=True, slots=True)
+class Sentences:
+    """On one attribute."""
+
+    right: float
+    """Share of the sentences that name the right class, and no other."""
+    majority: float
+    """What naming the most frequent class every time would get."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Of one model on scenes that it has not seen."""
+
+    num_scenes: int
+    num_described: int
+    """Of the scenes, those with sentences."""
+    srcc: float
+    """Spearman's rank correlation of the scores, -1..1."""
+    plcc: float
+    """Pearson's correlation of the scores, -1..1."""
+    sentences: Mapping[str, Sentences]
+    """By attribute; empty without sentences."""
+
+    @property
+    def share_right(self) -> float:
+        """Over all attributes."""
+        return float(np.mean([found.right for found in self.sentences.values()]))
+
+    @property
+    def share_majority(self) -> float:
+        """Over all attributes."""
+        return float(np.mean([found.majority for found in self.sentences.values()]))
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"share_right": self.share_right, "share_majority": self.share_majority}
+
+
+def evaluate(scenes: Sequence[Scene], rows: Sequence[Mapping[str, Any]]) -> Evaluation:
+    """`rows` of the score table are of these scenes, in their order; sentences are judged where there are any."""
+    scores = np.array([row["score"] for row in rows], dtype=np.float64)
+    annotated = np.array([annotated_score(scene) for scene in scenes])
+    described = [(scene, row) for scene, row in zip(scenes, rows) if row["texts_truncated"] is not None]
+    return Evaluation(
+        len(scenes),
+        len(described),
+        float(spearmanr(scores, annotated).statistic),
+        float(pearsonr(scores, annotated).statistic),
+        {slug: _sentences(slug, described) for slug in TOPICS} if described else {},
+    )
+
+
+def _sentences(slug: str, described: Sequence[tuple[Scene, Mapping[str, Any]]]) -> Sentences:
+    true = [true_class(slug, scene) for scene, _ in described]
+    right = np.mean([named_class(slug, row[slug]) == name for (_, row), name in zip(described, true)])
+    [(_, most)] = Counter(true).most_common(1)
+    return Sentences(float(right), most / len(true))
