@@ -2,6 +2,7 @@
 
 # B images, H and W pixels, C = 3 channels, V vocabulary
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from artimuse.engines.answers import candidate_ids
 from artimuse.engines.pixels import normalize
 from artimuse.errors import ExportFailed
 from artimuse.images import IMAGE_SIZE_PX
-from artimuse.interfaces import PixelArray
+from artimuse.interfaces import PixelArray, Tokenizer
 from artimuse.model.load import Network
 from artimuse.prompts import attribute_question
 from artimuse.scoring import STRATEGIES
@@ -44,10 +45,11 @@ def compare(trained: TrainedNetwork, reloaded: Network, config: TrainConfig) -> 
     """Raises ExportFailed if they are further apart than rounding can explain."""
     trained.train(False)
     strategy = STRATEGIES[config.strategy]
+    tokenizer = cast(Tokenizer, reloaded.tokenizer)
     pixels_BHWC = fixed_images()
     probability, points = 0.0, None
     for question in (strategy.question, attribute_question(ATTRIBUTES[0])):
-        token_ids = reloaded.template.token_ids(reloaded.tokenizer, question)  # type: ignore[arg-type]
+        token_ids = reloaded.template.token_ids(tokenizer, question)
         first, second = (_logits(model, token_ids, pixels_BHWC) for model in (trained.model, reloaded.model))
         difference = torch.softmax(first, -1) - torch.softmax(second, -1)
         probability = max(probability, float(difference.abs().max()))
@@ -56,7 +58,7 @@ def compare(trained: TrainedNetwork, reloaded: Network, config: TrainConfig) -> 
             and config.targets in ("scores", "both")
             and isinstance(strategy, TokenStrategy)
         ):
-            own = candidate_ids(reloaded.tokenizer, strategy.candidates)  # type: ignore[arg-type]
+            own = candidate_ids(tokenizer, strategy.candidates)
             scores = [strategy.distribution(logits[:, own].numpy()).mean_B for logits in (first, second)]
             points = float(np.abs(scores[0] - scores[1]).max())
     likeness = Likeness(probability, points)

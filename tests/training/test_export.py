@@ -29,7 +29,7 @@ from artimuse.training.export import run as export_run
 from artimuse.training.network import TrainedNetwork
 from artimuse.training.run import run
 from tests.training.tables import make_table
-from tests.training.test_train import SMALL, quick_ray  # noqa: F401 - a fixture of those runs too
+from tests.training.test_train import SMALL
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
 

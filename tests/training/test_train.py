@@ -53,12 +53,6 @@ SMALL = {
 LOSS = {"rel": 1e-4, "abs": 1e-5}
 
 
-@pytest.fixture(autouse=True)
-def quick_ray(monkeypatch):
-    """Ray Train looks at its workers every two seconds otherwise."""
-    monkeypatch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
-
-
 @pytest.fixture(scope="module")
 def table(tmp_path_factory) -> str:
     return str(make_table(tmp_path_factory.mktemp("table")))
