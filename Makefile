@@ -6,7 +6,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constrai
 # What needs minutes, or more than this installation, has a target of its own.
 PYTEST := $(BIN)/pytest -m "not swift and not kills and not vllm"
 
-.PHONY: demo test test-s3 test-kills test-vllm check format lint types nano-untrained clean
+.PHONY: demo test test-s3 test-kills test-vllm check format lint types nano nano-eval ablations clean
 
 demo: $(VENV)/.run
 	$(BIN)/artimuse demo
@@ -36,9 +36,18 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The built-in demonstration model, from its seed.
-nano-untrained: $(VENV)/.dev
-	$(BIN)/python scripts/make_nano.py
+# The built-in demonstration model from nothing, and its card. What an interrupted call has done is kept in build/nano.
+nano: $(VENV)/.dev
+	$(BIN)/python scripts/train_nano.py
+	$(BIN)/python scripts/nano_eval.py --record
+
+# What it is worth on scenes that it has not seen.
+nano-eval: $(VENV)/.dev
+	$(BIN)/python scripts/nano_eval.py
+
+# The paper's tables 4 and 10 on nano: up to two hours, resumable, after `make nano`.
+ablations: $(VENV)/.dev
+	$(BIN)/python benchmarks/ablations.py
 
 clean:
 	rm -rf $(VENV) $(VENV)-s3 $(VENV)-vllm demo-output build *.egg-info

@@ -6,6 +6,8 @@ from typing import Any
 
 import duckdb
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from artimuse.configs import DemoConfig, ScoreConfig
 from artimuse.pipelines.report import ScoreReport
@@ -15,6 +17,11 @@ from artimuse.scenes.table import choose_scenes
 from artimuse.sinks.parts import PARTS
 
 NUM_PICTURES = 48
+NUM_SHOWN = 3
+"""Of the best and of the worst."""
+MAX_NEW_TOKENS = 48
+SHOWN = ("comprehensive_evaluation", "technical_execution", "composition_and_design")
+"""Attributes whose texts are shown; the table has all eight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +40,14 @@ class DemoReport:
 
     def print(self, console: Console) -> None:
         self.score.print(console)
-        query = (
-            f"SELECT image_id, round(score, 2), round(score_std, 2) FROM '{self.parts}/*.parquet'"
-            " WHERE status = 'ok' ORDER BY score DESC LIMIT 5"
-        )
-        console.print(f"\nThe five highest scores, by {query}", highlight=False, markup=False, soft_wrap=True)
-        for image_id, points, std in duckdb.execute(query).fetchall():
-            console.print(f"  {points:6.2f} ± {std:5.2f}  {image_id}", highlight=False, markup=False)
+        query = f"FROM '{self.parts}/*.parquet' WHERE status = 'ok' ORDER BY score DESC"
+        columns = ("score", "score_std", "image_id", *SHOWN)
+        rows = duckdb.execute(f"SELECT {', '.join(columns)} {query}").fetchall()
+        console.print(f"\nThe best and the worst, by SELECT ... {query}", highlight=False, markup=False, soft_wrap=True)
+        table = Table("score", "picture", "what the model writes (three of eight texts)", box=None, pad_edge=False)
+        for points, std, image_id, *texts in rows[:NUM_SHOWN] + rows[NUM_SHOWN:][-NUM_SHOWN:]:
+            table.add_row(f"{points:.1f} ± {std:.1f}", Text(image_id), Text(" ".join(filter(None, texts))))
+        console.print(table)
 
 
 def run(config: DemoConfig, console: Console) -> DemoReport:
@@ -50,7 +58,15 @@ def run(config: DemoConfig, console: Console) -> DemoReport:
         images = str(output / "images")
         make_pictures(Path(images))
     table = output / "table"
-    asked = ScoreConfig(input=images, output=str(table), model="nano", json=config.json, debug=config.debug)
+    asked = ScoreConfig(
+        input=images,
+        output=str(table),
+        model="nano",
+        attributes="all",
+        max_new_tokens=MAX_NEW_TOKENS,
+        json=config.json,
+        debug=config.debug,
+    )
     return DemoReport(score(asked, console), table / PARTS)
 
 

@@ -143,6 +143,10 @@ class Annotation:
     """Points, 0..100, already normalised from the reader's `score_range`."""
     evidence: str | None = None
     """What the annotator prompt quotes: comments or partial captions."""
+    question: str | None = None
+    """Any other question about the image: for abilities that are to be taught, or kept."""
+    answer: str | None = None
+    """Its answer, null if there is no question."""
     texts: Mapping[str, str] = field(default_factory=dict)
     """Attribute slug -> text."""
     analyst: str | None = None

@@ -22,7 +22,8 @@ SCORE_QUESTION = (
 
 
 CAPTION_QUESTION = "Describe the image."
-"""Ours: it stands for the pretraining that a small base is given before the paper's stages."""
+LIST_QUESTION = "Write a list in which neighbours are alike."
+"""Ours, both: they stand for the pretraining that a small base is given before the paper's stages."""
 
 
 def attribute_question(attribute: Attribute) -> str:

@@ -95,6 +95,8 @@ ANNOTATION_SCHEMA = pa.schema(
         _field("kind", pa.string(), "score, partial_text or expert: the paper's types 1, 2, 3", nullable=False),
         _field("score", pa.float32(), "points, 0..100; null for text-only rows"),
         _field("evidence", pa.string(), "what the annotator prompt quotes"),
+        _field("question", pa.string(), "any other question about the image"),
+        _field("answer", pa.string(), "its answer; null without a question"),
         *(_field(a.slug, pa.string(), f"{a.name}: the reference text") for a in ATTRIBUTES),
         _field("analyst", pa.string(), "who wrote the texts: human, or a model's name"),
     ]

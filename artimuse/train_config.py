@@ -13,13 +13,14 @@ from artimuse.interfaces import AnnotationKind
 PresetName = Literal[
     "paper_text_pretrain", "paper_score_finetune", "nano_base", "nano_text_pretrain", "nano_score_finetune"
 ]
-Targets = Literal["captions", "texts", "scores", "both"]
+Targets = Literal["answers", "texts", "scores", "both"]
 BASE_MODEL = "OpenGVLab/InternVL3-8B"
 
 _AT_LEAST_ONE = (
     "epochs",
     "batch_size",
     "micro_batch_size",
+    "questions_together",
     "validation_images",
     "checkpoint_steps",
     "keep_checkpoints",
@@ -41,7 +42,7 @@ class TrainConfig:
     preset: PresetName
     """Where the defaults of all other options come from."""
     targets: Targets
-    """What the model learns to answer: the attribute texts, the score, or both; or captions, from `evidence`."""
+    """What the model learns to answer: the attribute texts, the score, or both; or questions of the table's own."""
     kinds: tuple[AnnotationKind, ...]
     """Rows of the table to train on, by their kind (the paper's types 1, 2, 3)."""
     lora_rank: int
@@ -55,6 +56,8 @@ class TrainConfig:
     base: str = BASE_MODEL
     """What to start from: a directory, an fsspec URL or a Hugging Face id with optional @revision. The score stage
     starts from the text stage's export."""
+    vision_learning_rate: float | None = None
+    """The highest of the vision encoder's weights. Default: that of all others, as in the paper."""
     datasets: tuple[str, ...] = ()
     """Rows of the table to train on, by their data set. Default: all."""
     split: str = "train"
@@ -75,6 +78,8 @@ class TrainConfig:
     """Examples per step, however many workers there are."""
     micro_batch_size: int = 4
     """Examples that a worker has in the network at a time."""
+    questions_together: int = 1
+    """Examples about one image that come one after the other, so that it is read and encoded once for them."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm."""
     max_sequence_length: int = 8192
@@ -124,6 +129,7 @@ class TrainConfig:
         for name in ("lora_dropout", "warmup_ratio"):
             self._expect(name, 0 <= getattr(self, name) < 1, "0 or more, and less than 1")
         self._expect("lora_rank", self.lora_rank >= 1 or self.language_model == "full", "at least 1")
+        self._expect("vision_learning_rate", self.vision_rate > 0, "more than 0")
         self._expect("kinds", bool(self.kinds), "at least one kind")
         parse_workers(self.workers)
 
@@ -131,6 +137,10 @@ class TrainConfig:
     def worker_range(self) -> tuple[int, int] | None:
         """Smallest and largest number of workers; None for auto."""
         return parse_workers(self.workers)
+
+    @property
+    def vision_rate(self) -> float:
+        return self.learning_rate if self.vision_learning_rate is None else self.vision_learning_rate
 
     @property
     def lora_alpha(self) -> int:

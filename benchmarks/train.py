@@ -133,7 +133,7 @@ def make_batch(size: int, network: Any) -> Batch:
     labels = torch.full_like(token_ids, IGNORED)
     labels[-NUM_ANSWER_TOKENS:] = token_ids[-NUM_ANSWER_TOKENS:]
     pixels = torch.randint(0, 256, (size, IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3), dtype=torch.uint8)
-    return Batch(token_ids.repeat(size, 1), labels.repeat(size, 1), None, pixels, (), ())
+    return Batch(token_ids.repeat(size, 1), labels.repeat(size, 1), None, pixels, torch.arange(size), (), ())
 
 
 if __name__ == "__main__":

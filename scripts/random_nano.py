@@ -1,6 +1,6 @@
 """The built-in model before it has learnt anything: random weights and a tokenizer of its own, in the native layout.
 
-The same bytes on every run and machine. `train_nano.py` begins with it.
+`train_nano.py` begins with it. But for the patch embedding it is the same on every machine, to the bit.
 """
 
 import json
@@ -12,27 +12,31 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import save_file
+from scipy.sparse.linalg import eigsh
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from torch.nn import functional
 from transformers import InternVLForConditionalGeneration, Qwen2Tokenizer
 
 from artimuse.attributes import ATTRIBUTES
-from artimuse.images import IMAGE_SIZE_PX
+from artimuse.engines.pixels import normalize
+from artimuse.images import IMAGE_SIZE_PX, resize
 from artimuse.model.config_file import ConfigFile
 from artimuse.model.native import NATIVE
-from artimuse.prompts import CAPTION_QUESTION, SCORE_QUESTION, attribute_question
+from artimuse.prompts import CAPTION_QUESTION, LIST_QUESTION, SCORE_QUESTION, attribute_question
 from artimuse.scenes.caption import write_caption
+from artimuse.scenes.draw import draw_picture
 from artimuse.scenes.sentences import write_sentences
 from artimuse.scenes.table import choose_scenes
 from artimuse.scoring import STRATEGIES
 
 SEED = 2025
 NUM_TEXT_TOKENS = 1200
-HIDDEN_SIZE = 96
-NUM_VISION_LAYERS = 3
-NUM_TEXT_LAYERS = 3
-NUM_HEADS = 3
+PATCH_SIZE_PX = 32
+VISION_SIZE, NUM_VISION_LAYERS, NUM_VISION_HEADS = 64, 3, 2
+TEXT_SIZE, NUM_TEXT_LAYERS, NUM_TEXT_HEADS = 96, 3, 3
 NUM_SCENES_READ = 300
 """For the tokenizer, which is to know the words of captions and sentences."""
+NUM_SCENES_WHITENED = 100
 
 # The added tokens in the order of Qwen2.5 (22) and InternVL (9).
 _QWEN_CHAT = (
@@ -62,6 +66,7 @@ _QWEN_TOOLS = (
     "<|file_sep|>",
 )
 _INTERNVL = ("<img>", "</img>", "<IMG_CONTEXT>", "<quad>", "</quad>", "<ref>", "</ref>", "<box>", "</box>")
+PATCHES = "model.vision_tower.embeddings.patch_embeddings.projection.weight"
 ADDED_TOKENS = (*_QWEN_CHAT, *_QWEN_TOOLS, *_INTERNVL)
 
 
@@ -80,17 +85,17 @@ def config(vocab_size: int) -> dict[str, Any]:
         "architectures": ["InternVLForConditionalGeneration"],
         "downsample_ratio": 0.5,
         "dtype": "float32",
-        "image_seq_length": (IMAGE_SIZE_PX // 32 // 2) ** 2,
+        "image_seq_length": (IMAGE_SIZE_PX // PATCH_SIZE_PX // 2) ** 2,
         "image_token_id": vocab_size - len(ADDED_TOKENS) + ADDED_TOKENS.index("<IMG_CONTEXT>"),
         "model_type": "internvl",
         "system_message": None,
         "text_config": {
             "hidden_act": "silu",
-            "hidden_size": HIDDEN_SIZE,
-            "intermediate_size": 2 * HIDDEN_SIZE,
+            "hidden_size": TEXT_SIZE,
+            "intermediate_size": 2 * TEXT_SIZE,
             "max_position_embeddings": 32768,
             "model_type": "qwen2",
-            "num_attention_heads": NUM_HEADS,
+            "num_attention_heads": NUM_TEXT_HEADS,
             "num_hidden_layers": NUM_TEXT_LAYERS,
             "num_key_value_heads": 1,
             "rms_norm_eps": 1e-06,
@@ -102,15 +107,15 @@ def config(vocab_size: int) -> dict[str, Any]:
         "vision_config": {
             "attention_bias": True,
             "hidden_act": "gelu",
-            "hidden_size": HIDDEN_SIZE,
+            "hidden_size": VISION_SIZE,
             "image_size": [IMAGE_SIZE_PX, IMAGE_SIZE_PX],
-            "intermediate_size": 2 * HIDDEN_SIZE,
+            "intermediate_size": 2 * VISION_SIZE,
             "layer_norm_eps": 1e-06,
             "model_type": "internvl_vision",
             "norm_type": "layer_norm",
-            "num_attention_heads": NUM_HEADS,
+            "num_attention_heads": NUM_VISION_HEADS,
             "num_hidden_layers": NUM_VISION_LAYERS,
-            "patch_size": [32, 32],
+            "patch_size": [PATCH_SIZE_PX, PATCH_SIZE_PX],
             "use_mean_pooling": True,
             "use_qk_norm": False,
         },
@@ -125,9 +130,29 @@ def random_weights(config_file: ConfigFile) -> dict[str, torch.Tensor]:
         model = InternVLForConditionalGeneration(NATIVE.network_config(config_file))
     # RandomState's stream is frozen, and uniform numbers need no libm: torch's normal ones may change.
     random = np.random.RandomState(SEED)
-    return {
+    weights = {
         name: _random_weight(random, name, tuple(weight.shape)) for name, weight in sorted(model.state_dict().items())
     }
+    return weights | {PATCHES: whitening()}
+
+
+def whitening() -> torch.Tensor:
+    """The patch embedding: the principal components of patches of scenes, each scaled to variance 1.
+
+    Random weights see little but a patch's mean colour, which varies a thousand times as much as its stripes and the
+    sharpness of its edges. Source: Coates and Ng, "Learning feature representations with k-means", 2012, section 2.
+    """
+    pixels_BHWC = np.stack([resize(draw_picture(scene)) for scene in choose_scenes("train", NUM_SCENES_WHITENED)])
+    pixels_BCHW = normalize(torch.from_numpy(pixels_BHWC), torch.float32)
+    patches_PD = functional.unfold(pixels_BCHW, PATCH_SIZE_PX, stride=PATCH_SIZE_PX).transpose(1, 2).flatten(0, 1)
+    patches_PD -= patches_PD.mean(dim=0)
+    covariance_DD = (patches_PD.T @ patches_PD / len(patches_PD)).double().numpy()
+    variances_K, components_DK = eigsh(covariance_DD, VISION_SIZE, v0=np.ones(len(covariance_DD)))
+    # A component and its negative are one and the same to the decomposition.
+    weights_DK = components_DK * np.sign(components_DK.sum(axis=0)) / np.sqrt(variances_K)
+    return torch.from_numpy(np.ascontiguousarray(weights_DK.T, dtype=np.float32)).reshape(
+        VISION_SIZE, 3, PATCH_SIZE_PX, PATCH_SIZE_PX
+    )
 
 
 def _random_weight(random: np.random.RandomState, name: str, shape: tuple[int, ...]) -> torch.Tensor:
@@ -198,7 +223,7 @@ def corpus() -> Iterator[str]:
     yield from (SCORE_QUESTION, *(strategy.question for strategy in strategies))
     for attribute in ATTRIBUTES:
         yield from (attribute_question(attribute), attribute.name, attribute.description)
-    yield CAPTION_QUESTION
+    yield from (CAPTION_QUESTION, LIST_QUESTION)
     for scene in choose_scenes("train", NUM_SCENES_READ):
         yield write_caption(scene)
         yield from write_sentences(scene).values()

@@ -1,41 +1,43 @@
 """Makes the built-in model from nothing: `make nano`, under half an hour on two cores.
 
-Random weights learn captions (standing in for the base's own training), then go through the paper's two stages with
-the trainer that is for everybody. What is left out of the result is kept in build/nano for `nano_eval.py`.
+Random weights learn captions and the form of answers (standing in for a base's own training), then go through the
+paper's two stages; all with the trainer that is for everybody. Every stage is kept in build/nano: `nano_eval.py` and
+`benchmarks/ablations.py` go on from there.
 """
 
 import argparse
+import json
 import logging
 import shutil
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from random_nano import main as make_random
 from rich.console import Console
 
-from artimuse.attributes import ATTRIBUTES
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import read_blueprint
 from artimuse.model.save import save_checkpoint
 from artimuse.presets import nano_base, nano_score_finetune, nano_text_pretrain
+from artimuse.scenes.language import write_language
 from artimuse.scenes.table import write_scenes
-from artimuse.schema import ANNOTATION_SCHEMA
 from artimuse.train_config import TrainConfig
 from artimuse.training.run import run
 
 BUILD = Path(__file__).parents[1] / "build" / "nano"
 NANO_DIRECTORY = Path(__file__).parents[1] / "artimuse" / "model" / "nano"
-SIZES = {"train": 8000, "validation": 300}
-RANDOM, SCENES, LANGUAGE, BASE, STAGE1, STAGE2 = "random", "scenes", "language", "base", "stage1", "stage2"
+SIZES = {"train": 6000, "validation": 300}
+NOTE = (
+    "nano is a demonstration, trained on synthetic scenes of coloured shapes, and not a judge of photographs: what it"
+    " says of any other picture means nothing."
+)
+RANDOM, SCENES, LANGUAGE = "random", "scenes", "language"
+BASE, STAGE1, STAGE2, ALONE = "base", "stage1", "stage2", "stage2-alone"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=Path, default=BUILD, help="what an earlier, interrupted call has done is kept")
-    parser.add_argument("--without-stage1", action="store_true", help="also stage 2 alone, for comparison")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     build = options.build
@@ -49,8 +51,8 @@ def main() -> None:
     train(nano_text_pretrain(scenes, str(build / STAGE1), base=str(build / BASE / "model")))
     train(nano_score_finetune(scenes, str(build / STAGE2), base=str(build / STAGE1 / "model")))
     install(build / STAGE2 / "model", NANO_DIRECTORY)
-    if options.without_stage1:
-        train(nano_score_finetune(scenes, str(build / "stage2-alone"), base=str(build / BASE / "model")))
+    # Not part of the model: what stage 1 is worth.
+    train(nano_score_finetune(scenes, str(build / ALONE), base=str(build / BASE / "model")))
 
 
 def train(config: TrainConfig) -> None:
@@ -58,26 +60,8 @@ def train(config: TrainConfig) -> None:
     run(config, console).print(console)
 
 
-def write_language(scenes: Path, folder: Path) -> None:
-    """Every picture with its caption, and every fourth again with a sentence about another one.
-
-    A base knows how people speak of pictures before it is taught what is true of them.
-    """
-    folder.mkdir(parents=True)
-    slugs = [attribute.slug for attribute in ATTRIBUTES]
-    for path in sorted(scenes.glob("*.parquet")):
-        rows = pq.read_table(path).to_pylist()
-        random = np.random.RandomState(0)
-        told = [
-            {**rows[i], "evidence": rows[j][slugs[random.randint(len(slugs))]]}
-            for i, j in zip(range(0, len(rows), 4), random.permutation(len(rows)))
-        ]
-        both = [{**row, "uri": str((scenes / row["uri"]).absolute())} for row in (*rows, *told)]
-        pq.write_table(pa.Table.from_pylist(both, schema=ANNOTATION_SCHEMA), folder / path.name)
-
-
 def install(model: Path, directory: Path) -> None:
-    """In bfloat16, at half the size; in place of what is there."""
+    """In bfloat16, at half the size, and with a word of warning; in place of what is there."""
     blueprint = read_blueprint(find_checkpoint(str(model)))
     unfinished = directory.with_name(f"{directory.name}.new")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -90,6 +74,8 @@ def install(model: Path, directory: Path) -> None:
         layout="native",
         dtype=torch.bfloat16,
     )
+    config = json.loads((unfinished / "config.json").read_text())
+    (unfinished / "config.json").write_text(json.dumps(config | {"artimuse_note": NOTE}, indent=2) + "\n")
     for path in unfinished.iterdir():
         path.replace(directory / path.name)
     unfinished.rmdir()

@@ -109,6 +109,8 @@ def test_the_annotation_table_has_the_columns_and_types_of_the_contract():
         "kind": "string",
         "score": "float",
         "evidence": "string",
+        "question": "string",
+        "answer": "string",
         **dict.fromkeys(SLUGS, "string"),
         "analyst": "string",
     }

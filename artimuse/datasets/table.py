@@ -29,6 +29,7 @@ LOWEST, HIGHEST = 0.0, 100.0
 _FORMATS: dict[str, type[Table]] = {".parquet": ParquetTable, ".jsonl": JsonLinesTable}
 _KINDS: tuple[AnnotationKind, ...] = get_args(AnnotationKind)
 _REQUIRED = tuple(field.name for field in ANNOTATION_SCHEMA if not field.nullable)
+_AS_THEY_ARE = ("image_id", "dataset", "split", "kind", "score", "evidence", "question", "answer", "analyst")
 _MAX_SPLITS_NAMED = 10
 
 
@@ -146,7 +147,7 @@ def _annotations(place: str, batch: pa.RecordBatch, split: str, first_row: int) 
     uris = absolute_uris(place, pa.array([row["uri"] for row in rows], pa.string()))
     for row, uri in zip(rows, uris.to_pylist()):
         yield Annotation(
-            **{name: row[name] for name in ("image_id", "dataset", "split", "kind", "score", "evidence", "analyst")},
+            **{name: row[name] for name in _AS_THEY_ARE},
             uri=uri,
             texts={a.slug: row[a.slug] for a in ATTRIBUTES if row[a.slug]},
         )
@@ -158,6 +159,8 @@ def _check_row(row: Mapping[str, Any], where: str) -> None:
             raise BadInput(f"{where}: no {name}")
     if row["kind"] not in _KINDS:
         raise BadInput(f"{where}: kind {row['kind']!r}; expected one of {', '.join(_KINDS)}")
+    if bool(row["question"]) != bool(row["answer"]):
+        raise BadInput(f"{where}: question {row['question']!r} with answer {row['answer']!r}; expected both or neither")
     score = row["score"]
     if score is None and row["kind"] == "score":
         raise BadInput(f"{where}: of kind score, but without a score")

@@ -28,9 +28,10 @@ class Checkpoint:
     """The commit, for a model from the Hub."""
 
     @property
-    def is_trained(self) -> bool:
-        """False for the demonstration model, whose weights are random."""
-        return bool(ConfigFile.read(self.directory).get("artimuse_trained", True))
+    def note(self) -> str | None:
+        """What a reader of its answers must know: `artimuse_note` in its config.json, which the built-in model has."""
+        note: str | None = ConfigFile.read(self.directory).get("artimuse_note", None)
+        return note
 
 
 def find_checkpoint(model: str) -> Checkpoint:

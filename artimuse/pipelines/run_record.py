@@ -29,10 +29,6 @@ from artimuse.sources.plan import write_plan
 from artimuse.storage import Folder
 
 ROWS_PER_SHARD = 50_000
-UNTRAINED_NOTE = (
-    "The built-in model nano is untrained (random weights): its scores show that the pipeline works"
-    " and say nothing about the pictures."
-)
 
 _VERSIONS_OF = ("ray", "torch", "transformers", "pillow", "pyarrow", "numpy")
 
@@ -60,7 +56,7 @@ class ModelFacts:
             digest=weights_digest(checkpoint.directory),
             # Stored in bfloat16, held in float32 on the CPU.
             num_bytes=2 * sum(shard.stat().st_size for shard in shards),
-            note=None if checkpoint.is_trained else UNTRAINED_NOTE,
+            note=checkpoint.note,
         )
 
 

@@ -28,6 +28,8 @@ class Evaluation:
     """Of one model on scenes that it has not seen."""
 
     num_scenes: int
+    num_scored: int
+    """Of the scenes, those with a score: an answer that is no number has none."""
     num_described: int
     """Of the scenes, those with sentences."""
     srcc: float
@@ -54,13 +56,15 @@ class Evaluation:
 def evaluate(scenes: Sequence[Scene], rows: Sequence[Mapping[str, Any]]) -> Evaluation:
     """`rows` of the score table are of these scenes, in their order; sentences are judged where there are any."""
     scores = np.array([row["score"] for row in rows], dtype=np.float64)
-    annotated = np.array([annotated_score(scene) for scene in scenes])
+    is_scored = ~np.isnan(scores)
+    annotated = np.array([annotated_score(scene) for scene in scenes])[is_scored]
     described = [(scene, row) for scene, row in zip(scenes, rows) if row["texts_truncated"] is not None]
     return Evaluation(
         len(scenes),
+        len(annotated),
         len(described),
-        float(spearmanr(scores, annotated).statistic),
-        float(pearsonr(scores, annotated).statistic),
+        float(spearmanr(scores[is_scored], annotated).statistic),
+        float(pearsonr(scores[is_scored], annotated).statistic),
         {slug: _sentences(slug, described) for slug in TOPICS} if described else {},
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from artimuse.prompts import CAPTION_QUESTION
 from artimuse.scenes.caption import write_caption
 from artimuse.scenes.draw import save_picture
 from artimuse.scenes.parameters import Scene, choose_scene
@@ -40,7 +41,7 @@ def choose_scenes(split: str, size: int, *, seed: int = 0) -> Iterator[Scene]:
 def write_scenes(folder: str | Path, *, sizes: Mapping[str, int] = DEFAULT_SIZES, seed: int = 0) -> Path:
     """Writes the splits of `sizes` and no other: `SPLIT.parquet` and `images/SPLIT/*.jpg`, over older ones.
 
-    Returns the folder, which is the root for a `TableReader`. Captions are in the column `evidence`.
+    Returns the folder, which is the root for a `TableReader`. Captions answer the question of each row.
     Raises what `choose_scenes` raises, before anything is written.
     """
     folder = Path(folder)
@@ -65,7 +66,8 @@ def _row(scene: Scene, split: str, path: Path) -> dict[str, Any]:
         "split": split,
         "kind": "expert",
         "score": annotated_score(scene),
-        "evidence": write_caption(scene),
+        "question": CAPTION_QUESTION,
+        "answer": write_caption(scene),
         **write_sentences(scene),
         "analyst": NAME,
     }

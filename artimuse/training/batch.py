@@ -1,6 +1,6 @@
 """Micro-batches: examples with their pictures as the network takes them, decoded ahead of the device."""
 
-# B examples, S tokens, H and W pixels, C = 3 channels
+# B examples, I images, S tokens, H and W pixels, C = 3 channels
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -44,8 +44,10 @@ class Batch:
     """Token ids of the answers, `IGNORED` elsewhere."""
     mask_BS: torch.Tensor | None
     """1 for tokens, 0 for padding, which is on the right; None if there is none."""
-    pixels_BHWC: torch.Tensor
-    """uint8."""
+    pixels_IHWC: torch.Tensor
+    """uint8; each image once, however many examples are about it."""
+    images_B: torch.Tensor
+    """Which of the images an example is about."""
     examples: tuple[Example, ...]
     """Those with a picture, whose answers have labels."""
     bad: tuple[BadImage, ...]
@@ -60,7 +62,8 @@ class Batch:
             token_ids_BS=self.token_ids_BS.to(device, non_blocking=True),
             labels_BS=self.labels_BS.to(device, non_blocking=True),
             mask_BS=None if self.mask_BS is None else self.mask_BS.to(device, non_blocking=True),
-            pixels_BHWC=self.pixels_BHWC.to(device, non_blocking=True),
+            pixels_IHWC=self.pixels_IHWC.to(device, non_blocking=True),
+            images_B=self.images_B.to(device, non_blocking=True),
         )
 
 
@@ -86,7 +89,8 @@ class BatchMaker:
             yield from map_ahead(self.batch, pieces, threads=threads, ahead=self.ahead)
 
     def batch(self, examples: Sequence[Example]) -> Batch:
-        pictures = [self._picture(example) for example in examples]
+        by_uri = {uri: self._picture(uri) for uri in dict.fromkeys(example.uri for example in examples)}
+        pictures = [by_uri[example.uri] for example in examples]
         bad = tuple(
             BadImage(example.image_id, example.uri, picture)
             for example, picture in zip(examples, pictures)
@@ -105,21 +109,23 @@ class BatchMaker:
             mask_BS[i, :end] = 1
             if examples and not isinstance(pictures[i], RowError):
                 labels_BS[i, end - num_answer : end] = token_ids_BS[i, end - num_answer : end]
-        pixels = [_GREY if isinstance(picture, RowError) else picture for picture in pictures] or [_GREY]
+        pixels = [_GREY if isinstance(picture, RowError) else picture for picture in by_uri.values()] or [_GREY]
+        places = {uri: place for place, uri in enumerate(by_uri)}
         return Batch(
             token_ids_BS,
             labels_BS,
             None if bool(mask_BS.all()) else mask_BS,
             torch.from_numpy(np.stack(pixels)),
+            torch.tensor([places[example.uri] for example in examples] or [0]),
             tuple(e for e, picture in zip(examples, pictures) if not isinstance(picture, RowError)),
             bad,
         )
 
-    def _picture(self, example: Example) -> PixelArray | RowError:
-        data = fetch(Location(example.uri), self.limits)
+    def _picture(self, uri: str) -> PixelArray | RowError:
+        data = fetch(Location(uri), self.limits)
         if isinstance(data, RowError):
             if data.code in _MAY_PASS:
-                raise StorageProblem(f"{example.uri}: {data.message} ({data.code})")
+                raise StorageProblem(f"{uri}: {data.message} ({data.code})")
             return data
         image = decode(data, self.limits)
         return image if isinstance(image, RowError) else image.pixels_HWC

@@ -9,15 +9,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from artimuse.attributes import ATTRIBUTES
 from artimuse.engines.answers import STOP_TOKEN
 from artimuse.errors import BadInput
 from artimuse.interfaces import Annotation, ScoreStrategy, Tokenizer
 from artimuse.model.template import ChatTemplate
-from artimuse.prompts import CAPTION_QUESTION, attribute_question
+from artimuse.prompts import attribute_question
 from artimuse.train_config import Targets
+from artimuse.training.order import IntArray
 
 EXAMPLE_SCHEMA = pa.schema(
     [
@@ -58,6 +61,14 @@ class Examples:
         [row] = self._table.slice(number, 1).to_pylist()
         return Example(**row)
 
+    def group_starts(self, size: int) -> IntArray:
+        """Numbers of the examples that groups begin with: up to `size` neighbours about the same image."""
+        uris = self._table.column("uri")
+        numbers = np.arange(len(self))
+        is_new = np.concatenate([[True], pc.not_equal(uris[1:], uris[:-1]).to_numpy()])
+        in_image = numbers - np.maximum.accumulate(np.where(is_new, numbers, 0))
+        return np.flatnonzero(in_image % size == 0)
+
 
 class ExampleMaker:
     """From annotations to examples."""
@@ -80,13 +91,13 @@ class ExampleMaker:
         self._prompt_lengths: dict[str, int] = {}
 
     def examples(self, annotations: Iterable[Annotation]) -> Iterator[Example]:
-        """One for each attribute text, then one for the score, or one for the caption: as far as they are there.
+        """One for each attribute text, then one for the score, or one for its own question: what is there.
 
         Raises BadInput, naming the image, for a text that is too long for the network.
         """
         for annotation in annotations:
-            if self.targets == "captions" and annotation.evidence:
-                yield self._example(annotation, CAPTION_QUESTION, self._encode(annotation.evidence.strip()))
+            if self.targets == "answers" and annotation.question and annotation.answer:
+                yield self._example(annotation, annotation.question, self._encode(annotation.answer))
             if self.targets in ("texts", "both"):
                 for attribute in ATTRIBUTES:
                     if text := annotation.texts.get(attribute.slug, "").strip():

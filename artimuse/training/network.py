@@ -1,6 +1,6 @@
 """The network as it is trained: which weights move, and the loss of a micro-batch (paper section 4.3)."""
 
-# B examples, S tokens, H and W pixels, C = 3 channels, L answer tokens of all examples, V vocabulary, D hidden size
+# B examples, I images, N image tokens, S tokens, L answer tokens of all examples, V vocabulary, D hidden size
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +18,8 @@ from artimuse.training.vocabulary import NEW_ROWS, grow
 
 ADAPTED = r"model\.language_model\.layers\.\d+\.(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)"
 """Layers of the language model that get an adapter: all of them, as in the official training of InternVL3."""
-TRAINED_IN_FULL = ("model.vision_tower.", "model.multi_modal_projector.")
+VISION = "model.vision_tower."
+TRAINED_IN_FULL = (VISION, "model.multi_modal_projector.")
 """Where names of weights start that are trained themselves in either stage."""
 LORA_A, LORA_B = ".lora_A.default.weight", ".lora_B.default.weight"
 BASE_LAYER = ".base_layer"
@@ -56,11 +57,18 @@ class TrainedNetwork(nn.Module):
     def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """The sum of the cross entropies of all answer tokens, in float32, and their logits (L, V).
 
-        Only the hidden states that an answer token is predicted from go through the output layer.
+        Each image is encoded once, and only the hidden states that an answer token is predicted from go through the
+        output layer.
         """
-        hidden_BSD = self.model.model(
-            input_ids=batch.token_ids_BS,
-            pixel_values=normalize(batch.pixels_BHWC, self.model.dtype),
+        embeddings_IND = self.model.get_image_features(
+            pixel_values=normalize(batch.pixels_IHWC, self.model.dtype),
+            vision_feature_layer=-1,
+            vision_feature_select_strategy="default",
+        ).pooler_output
+        is_image_BS1 = (batch.token_ids_BS == self.model.config.image_token_id)[..., None]
+        inputs_BSD = self.model.get_input_embeddings()(batch.token_ids_BS)
+        hidden_BSD = self.model.model.language_model(
+            inputs_embeds=inputs_BSD.masked_scatter(is_image_BS1, embeddings_IND[batch.images_B]),
             attention_mask=batch.mask_BS,
             use_cache=False,
         ).last_hidden_state
@@ -84,12 +92,14 @@ def lora_config(config: TrainConfig) -> LoraConfig:
     )
 
 
-def optimizer_groups(network: TrainedNetwork, weight_decay: float) -> list[dict[str, object]]:
-    """Matrices decay; biases, norms and scales do not."""
-    matrices = [parameter for _, parameter in network.trained() if parameter.ndim >= 2]
-    others = [parameter for _, parameter in network.trained() if parameter.ndim < 2]
-    groups: list[dict[str, object]] = [
-        {"params": matrices, "weight_decay": weight_decay},
-        {"params": others, "weight_decay": 0.0},
+def optimizer_groups(network: TrainedNetwork, config: TrainConfig) -> list[dict[str, Any]]:
+    """Matrices decay; biases, norms and scales do not. `relative_rate` is a factor on every step's learning rate."""
+    relative_rates = {True: config.vision_rate / config.learning_rate, False: 1.0}
+    groups: list[dict[str, Any]] = [
+        {"params": [], "weight_decay": config.weight_decay if is_matrix else 0.0, "relative_rate": relative_rates[sees]}
+        for sees in (False, True)
+        for is_matrix in (True, False)
     ]
+    for name, parameter in network.trained():
+        groups[2 * name.startswith(VISION) + (parameter.ndim < 2)]["params"].append(parameter)
     return [group for group in groups if group["params"]]

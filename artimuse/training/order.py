@@ -1,6 +1,6 @@
 """Which examples a step is made of. A step's number says it all: there is no state to save or to lose."""
 
-from dataclasses import dataclass
+# E examples, G groups
 from functools import lru_cache
 
 import numpy as np
@@ -9,14 +9,20 @@ import numpy.typing as npt
 IntArray = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
 class Order:
     """Every epoch goes through all examples once, in an order of its own; its last step may be smaller."""
 
-    num_examples: int
-    batch_size: int
-    num_epochs: int
-    seed: int
+    def __init__(
+        self, num_examples: int, batch_size: int, num_epochs: int, seed: int, *, starts_G: IntArray | None = None
+    ) -> None:
+        """`starts_G` are the examples that groups begin with, which stay together. Default: groups of one."""
+        self.num_examples = num_examples
+        self.batch_size = batch_size
+        self.num_epochs = num_epochs
+        self.seed = seed
+        self._starts_G = np.arange(num_examples) if starts_G is None else starts_G
+        # The workers load ahead, into the next epoch before this one is over.
+        self._permutation = lru_cache(maxsize=2)(self._permuted)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -30,7 +36,13 @@ class Order:
         """Numbers of the examples of a step, which counts from 0."""
         epoch, position = divmod(step, self.steps_per_epoch)
         start = position * self.batch_size
-        return _permutation(self.num_examples, self.seed, epoch)[start : start + self.batch_size]
+        return self._permutation(epoch)[start : start + self.batch_size]
+
+    def _permuted(self, epoch: int) -> IntArray:
+        groups_G = np.random.Generator(np.random.PCG64([self.seed, epoch])).permutation(len(self._starts_G))
+        sizes_G = np.diff(self._starts_G, append=self.num_examples)[groups_G]
+        firsts_G = np.cumsum(sizes_G) - sizes_G
+        return np.arange(self.num_examples) + np.repeat(self._starts_G[groups_G] - firsts_G, sizes_G)
 
 
 def micro_batches(examples: IntArray, size: int, *, rank: int, world_size: int) -> list[IntArray]:
@@ -41,8 +53,3 @@ def micro_batches(examples: IntArray, size: int, *, rank: int, world_size: int) 
     pieces = [examples[start : start + size] for start in range(0, len(examples), size)]
     own = pieces[rank::world_size]
     return own + [examples[:0]] * (-(-len(pieces) // world_size) - len(own))
-
-
-@lru_cache(maxsize=2)
-def _permutation(count: int, seed: int, epoch: int) -> IntArray:
-    return np.random.Generator(np.random.PCG64([seed, epoch])).permutation(count)

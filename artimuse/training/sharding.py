@@ -21,7 +21,7 @@ def shard(network: TrainedNetwork, config: TrainConfig, *, world_size: int, dtyp
     import deepspeed
 
     optimizer = torch.optim.AdamW(
-        optimizer_groups(network, config.weight_decay),
+        optimizer_groups(network, config),
         lr=config.learning_rate,
         betas=BETAS,
         # One kernel for all weights, where there is one.

@@ -88,7 +88,13 @@ class Worker:
         self.tokenizer = cast(Tokenizer, self.blueprint.tokenizer)
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="artimuse-")))
         self.examples = Examples(job.output.local_copy(TRAIN_FILE, place))
-        self.order = Order(len(self.examples), config.batch_size, config.epochs, config.seed)
+        self.order = Order(
+            len(self.examples),
+            config.batch_size,
+            config.epochs,
+            config.seed,
+            starts_G=self.examples.group_starts(config.questions_together),
+        )
         self.maker = BatchMaker(
             cache(self._prompt_ids),
             config.limits,
@@ -133,7 +139,7 @@ class Worker:
             step, self.order.num_steps, highest=self.config.learning_rate, warmup_ratio=self.config.warmup_ratio
         )
         for group in self.engine.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["relative_rate"]
         batches = next(loaded)
         waited_s = self.crew.largest(time.monotonic() - began_at)
         num_tokens, num_samples = self.crew.sum(

@@ -38,7 +38,7 @@ def table(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 def test_both_formats_give_the_same_annotations(table: Any, tmp_path: Path):
     texts = {attribute.slug: f"About {attribute.name}." for attribute in ATTRIBUTES}
     rows = [
-        annotation("a", evidence="soft light", analyst="human", **texts),
+        annotation("a", evidence="soft light", question="What is it?", answer=" A dog.", analyst="human", **texts),
         annotation("b", score=None, kind="partial_text", uri="s3://bucket/b.jpg"),
         annotation("c", score=20, kind="expert", split="test"),
     ]
@@ -51,6 +51,8 @@ def test_both_formats_give_the_same_annotations(table: Any, tmp_path: Path):
             kind="score",
             score=73.4,
             evidence="soft light",
+            question="What is it?",
+            answer=" A dog.",
             texts=texts,
             analyst="human",
         ),
@@ -142,6 +144,8 @@ def test_columns_that_are_not_in_the_schema_are_left_out_and_said_so(table: Any,
         ({"score": math.nan}, "score nan; expected 0 to 100"),
         ({"score": math.inf, "kind": "expert"}, "score inf; expected 0 to 100"),
         ({"score": None}, "of kind score, but without a score"),
+        ({"question": "What is it?"}, "question 'What is it?' with answer None; expected both or neither"),
+        ({"answer": "A dog.", "question": ""}, "with answer 'A dog.'; expected both or neither"),
         ({"image_id": ""}, "no image_id"),
         ({"uri": None}, "no uri"),
         ({"dataset": None}, "no dataset"),

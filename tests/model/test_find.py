@@ -7,11 +7,12 @@ from artimuse.errors import BadCheckpoint
 from artimuse.model.find import find_checkpoint
 
 
-def test_nano_is_built_in_and_says_that_it_is_untrained():
+def test_nano_is_built_in_and_says_what_it_is_not():
     nano = find_checkpoint("nano")
     assert (nano.directory / "config.json").is_file()
     assert (nano.name, nano.revision) == ("nano", None)
-    assert not nano.is_trained
+    assert nano.note is not None
+    assert "not a judge of photographs" in nano.note
 
 
 def test_local_directory_is_found_and_named_absolutely(tmp_path, monkeypatch):
@@ -24,10 +25,10 @@ def test_local_directory_is_found_and_named_absolutely(tmp_path, monkeypatch):
     assert Path(find_checkpoint("./models/../models/mine").directory).samefile(found.directory)
 
 
-def test_checkpoint_counts_as_trained_unless_it_says_otherwise(tmp_path):
+def test_a_checkpoint_has_no_note_unless_it_says_so(tmp_path):
     write_native(tmp_path)
-    change_config(tmp_path, artimuse_trained=None)
-    assert find_checkpoint(str(tmp_path)).is_trained
+    change_config(tmp_path, artimuse_note=None)
+    assert find_checkpoint(str(tmp_path)).note is None
 
 
 @pytest.mark.parametrize("model", ["", "nano2", "/no/such/place", "./no/such", "../x", "a/b/c", "owner/repo@", "a b/c"])

@@ -188,11 +188,11 @@ def test_the_same_run_with_a_repaired_checkpoint_is_another_model(tmp_path, caps
     assert "score weights" in capsys.readouterr().err
 
 
-def test_the_untrained_model_is_called_untrained_everywhere(tmp_path, capsys):
+def test_what_the_demonstration_model_is_not_is_said_everywhere(tmp_path, capsys):
     good_folder(tmp_path / "in", 2)
     assert score(tmp_path / "in", tmp_path / "out", *NANO) == 0
-    assert "untrained" in capsys.readouterr().err
-    assert "untrained" in json.loads((tmp_path / "out" / "run.json").read_text())["note"]
+    assert "not a judge of photographs" in " ".join(capsys.readouterr().err.split())
+    assert "not a judge of photographs" in json.loads((tmp_path / "out" / "run.json").read_text())["note"]
 
 
 @pytest.mark.parametrize("fixture", ["tiny", "tiny-lora"])

@@ -30,6 +30,11 @@ def test_sentences_that_name_nothing_are_not_right():
     assert found.share_right == pytest.approx(7 / 8)
 
 
+def test_what_has_no_score_is_counted_and_left_out():
+    found = evaluate(SCENES, [{**row, "score": None if i < 5 else row["score"]} for i, row in enumerate(rows())])
+    assert (found.num_scenes, found.num_scored, found.srcc) == (40, 35, pytest.approx(1))
+
+
 def test_without_sentences_only_scores_are_judged():
     found = evaluate(SCENES, rows(described=False))
     assert (found.num_scenes, found.num_described, dict(found.sentences)) == (40, 0, {})

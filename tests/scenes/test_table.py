@@ -27,7 +27,7 @@ def test_the_table_reads_back_as_the_scenes(tmp_path: Path):
             assert (found.dataset, found.split, found.kind, found.analyst) == ("scenes", split, "expert", "scenes")
             assert found.score == pytest.approx(annotated_score(scene), abs=1e-4)
             assert found.texts == write_sentences(scene)
-            assert found.evidence == write_caption(scene)
+            assert (found.question, found.answer) == ("Describe the image.", write_caption(scene))
             with Image.open(found.uri) as picture:
                 assert picture.size == (224, 224)
 

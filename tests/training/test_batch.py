@@ -49,7 +49,7 @@ def test_the_prompt_is_the_one_of_inference_token_by_token(maker, picture, quest
 
 
 def test_the_pixels_are_those_of_inference(maker, picture):
-    [pixels_HWC] = maker.batch([example(picture)]).pixels_BHWC.numpy()
+    [pixels_HWC] = maker.batch([example(picture)]).pixels_IHWC.numpy()
     assert np.array_equal(pixels_HWC, decode(Path(picture).read_bytes(), DecodeLimits()).pixels_HWC)
 
 
@@ -68,6 +68,15 @@ def test_without_padding_there_is_no_mask(maker, picture):
     assert maker.batch([example(picture), example(picture)]).mask_BS is None
 
 
+def test_an_image_is_read_once_for_all_examples_about_it(maker, picture, tmp_path):
+    other = tmp_path / "b.png"
+    Image.new("RGB", (4, 4), "red").save(other)
+    batch = maker.batch([example(picture), example(str(other)), example(picture)])
+    assert len(batch.pixels_IHWC) == 2
+    assert batch.images_B.tolist() == [0, 1, 0]
+    assert (batch.pixels_IHWC[1, 0, 0] == torch.tensor([255, 0, 0])).all()
+
+
 def test_an_image_that_cannot_be_decoded_has_no_part_in_the_loss(maker, picture, tmp_path):
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no picture")
@@ -80,7 +89,7 @@ def test_an_image_that_cannot_be_decoded_has_no_part_in_the_loss(maker, picture,
 
 def test_a_piece_without_examples_still_goes_through_the_network(maker):
     batch = maker.batch([])
-    assert batch.pixels_BHWC.shape == (1, 448, 448, 3)
+    assert batch.pixels_IHWC.shape == (1, 448, 448, 3)
     assert (batch.labels_BS == IGNORED).all()
     assert batch.num_answer_tokens == 0
 

@@ -8,7 +8,7 @@ from artimuse.errors import BadInput
 from artimuse.interfaces import Annotation
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import read_blueprint
-from artimuse.prompts import CAPTION_QUESTION, attribute_question
+from artimuse.prompts import attribute_question
 from artimuse.scoring import STRATEGIES
 from artimuse.training.examples import ExampleMaker, Examples, write_examples
 
@@ -21,7 +21,8 @@ BOTH = Annotation(
     split="train",
     kind="expert",
     score=73.4,
-    evidence="A calm picture.",
+    question="What is it?",
+    answer="A calm picture.",
     texts={ATTRIBUTES[1].slug: " Calm colours. ", ATTRIBUTES[0].slug: "Balanced.", ATTRIBUTES[2].slug: "  "},
 )
 
@@ -44,7 +45,7 @@ def test_texts_come_in_the_order_of_the_paper_and_then_the_score():
     assert [example.score for example in examples] == [None, None, 73.4]
 
 
-@pytest.mark.parametrize(("targets", "count"), [("texts", 2), ("scores", 1), ("both", 3), ("captions", 1)])
+@pytest.mark.parametrize(("targets", "count"), [("texts", 2), ("scores", 1), ("both", 3), ("answers", 1)])
 def test_only_what_is_asked_for_is_learnt(targets, count):
     assert len(list(make(targets).examples([BOTH]))) == count
 
@@ -88,7 +89,18 @@ def test_a_plan_is_read_by_number(tmp_path):
     assert examples[3].answer_ids == list(next(make().examples([BOTH])).answer_ids)
 
 
-def test_a_caption_is_what_the_evidence_says():
-    [example] = make("captions").examples([BOTH])
-    assert example.question == CAPTION_QUESTION
+def test_neighbours_about_one_image_are_grouped_up_to_a_size(tmp_path):
+    path = tmp_path / "plan.arrow"
+    [example, *_] = make().examples([BOTH])
+    uris = ["/a", "/a", "/a", "/b", "/c", "/c", "/a"]
+    write_examples(path, [replace(example, uri=uri) for uri in uris])
+    examples = Examples(path)
+    assert examples.group_starts(1).tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert examples.group_starts(2).tolist() == [0, 2, 3, 4, 6]
+    assert examples.group_starts(8).tolist() == [0, 3, 4, 6]
+
+
+def test_a_question_of_the_table_is_asked_as_it_is():
+    [example] = make("answers").examples([BOTH])
+    assert example.question == "What is it?"
     assert said(example).text == "A calm picture."

@@ -1,12 +1,50 @@
 import pytest
 import torch
+from PIL import Image
 
+from artimuse.decode_limits import DecodeLimits
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import load_network, read_blueprint
 from artimuse.presets import paper_score_finetune
-from artimuse.training.network import TrainedNetwork
+from artimuse.training.batch import BatchMaker
+from artimuse.training.examples import Example
+from artimuse.training.network import TrainedNetwork, optimizer_groups
 
 CPU = torch.device("cpu")
+
+
+def test_an_image_encoded_once_for_several_questions_gives_the_loss_of_each_on_its_own(tmp_path):
+    checkpoint = find_checkpoint("nano")
+    blueprint = read_blueprint(checkpoint)
+    paths = [tmp_path / f"{shade}.png" for shade in (40, 200)]
+    for path in paths:
+        Image.new("RGB", (20, 20), (int(path.stem), 90, 30)).save(path)
+    maker = BatchMaker(lambda question: blueprint.template.token_ids(blueprint.tokenizer, question), DecodeLimits())
+    examples = [Example("id", str(paths[i]), f"Question {i}?", [5 + i] * (1 + i), None) for i in (0, 1, 1, 0)]
+    network = TrainedNetwork(blueprint, paper_score_finetune("", ""), dtype=torch.float32, device=CPU).eval()
+    together, logits_LV = network(maker.batch(examples))
+    assert len(maker.batch(examples).pixels_IHWC) == 2
+    alone = [network(maker.batch([example])) for example in examples]
+    torch.testing.assert_close(together, torch.stack([loss for loss, _ in alone]).sum())
+    torch.testing.assert_close(logits_LV, torch.cat([logits for _, logits in alone]), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("rate", "relative"), [(None, 1.0), (1e-6, 0.05)])
+def test_the_vision_encoder_may_learn_at_a_rate_of_its_own(rate, relative):
+    config = paper_score_finetune("", "", weight_decay=0.1, vision_learning_rate=rate)
+    network = TrainedNetwork(read_blueprint(find_checkpoint("nano")), config, dtype=torch.float32, device=CPU)
+    names = {id(parameter): name for name, parameter in network.trained()}
+    found = {}
+    for group in optimizer_groups(network, config):
+        for parameter in group["params"]:
+            found[names[id(parameter)]] = (group["relative_rate"], group["weight_decay"])
+    assert found == {
+        name: (
+            pytest.approx(relative if name.startswith("model.vision_tower.") else 1.0),
+            0.1 if parameter.ndim >= 2 else 0.0,
+        )
+        for name, parameter in network.trained()
+    }
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

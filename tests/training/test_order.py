@@ -23,6 +23,17 @@ def test_a_step_is_made_of_the_same_examples_whatever_was_asked_before():
     assert Order(21, 8, 2, seed=4).examples(4).tolist() != ORDER.examples(4).tolist()
 
 
+def test_groups_stay_together_in_an_order_of_their_own():
+    starts = np.array([0, 3, 4, 9])
+    order = Order(11, 11, 3, seed=1, starts_G=starts)
+    groups = [[0, 1, 2], [3], [4, 5, 6, 7, 8], [9, 10]]
+    epochs = [order.examples(step).tolist() for step in range(3)]
+    for epoch in epochs:
+        assert sorted(epoch) == list(range(11))
+        assert all(epoch[epoch.index(group[0]) :][: len(group)] == group for group in groups)
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
 @pytest.mark.parametrize("world_size", [1, 2, 3, 5, 16])
 @pytest.mark.parametrize("count", [1, 5, 8])
 def test_workers_share_a_step_in_the_same_pieces_however_many_they_are(world_size, count):

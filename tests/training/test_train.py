@@ -219,11 +219,12 @@ def stopped_early(config: TrainConfig, *, step: int) -> None:
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # peft 0.21 on transformers 5.23
 @pytest.mark.parametrize("zero", [2, 3])
 def test_five_steps_are_those_of_a_plain_loop(ray_cluster, table, tmp_path, zero):
-    """Weights and gradients (through Adam's moments), with accumulation, a smaller last step and weight decay."""
+    """Weights and gradients (through Adam's moments), with accumulation, a smaller last step, weight decay, two
+    questions about each image together, and a learning rate of its own for the vision encoder."""
     output = tmp_path / "out"
-    config = paper_text_pretrain(
-        table, str(output), **{**SMALL, "lora_dropout": 0.0, "zero": zero, "keep_checkpoints": 9, "checkpoint_steps": 1}
-    )
+    own = {"lora_dropout": 0.0, "zero": zero, "keep_checkpoints": 9, "checkpoint_steps": 1}
+    own |= {"questions_together": NUM_TEXTS, "vision_learning_rate": 2e-4}
+    config = paper_text_pretrain(table, str(output), **{**SMALL, **own})
     train(config)
     expected = plain_loop(config, Examples(output / "examples" / "train.arrow"))
     assert len(expected) == 5
@@ -260,11 +261,16 @@ def plain_loop(config: TrainConfig, examples: Examples) -> list[tuple[float, dic
         if parameter.requires_grad
     }
     groups = [
-        {"params": [p for p in named.values() if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in named.values() if p.ndim < 2], "weight_decay": 0.0},
+        {
+            "params": [parameter],
+            "weight_decay": config.weight_decay if parameter.ndim >= 2 else 0.0,
+            "lr": 2e-4 if "vision_tower" in name else config.learning_rate,
+        }
+        for name, parameter in named.items()
     ]
-    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.999))
-    order = Order(len(examples), config.batch_size, config.epochs, config.seed)
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.999))
+    starts = examples.group_starts(config.questions_together)
+    order = Order(len(examples), config.batch_size, config.epochs, config.seed, starts_G=starts)
     schedule = get_cosine_schedule_with_warmup(optimizer, math.ceil(0.03 * order.num_steps), order.num_steps)
     found = []
     for step in range(order.num_steps):

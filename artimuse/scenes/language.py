@@ -1,0 +1,77 @@
+"""What a base has met before the paper's stages: captions that are true, and how people answer and list, which is not.
+
+A published base knows the words, follows a question's form and has read the alphabet. A network with random weights
+is given as much here: beside each picture's caption, attribute questions with sentences about other pictures, score
+questions with scores out of the air, and lists of answer tokens in which neighbours are alike. None of these says
+anything about the picture that it comes with.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from artimuse.attributes import ATTRIBUTES
+from artimuse.interfaces import ScoreStrategy
+from artimuse.prompts import LIST_QUESTION, attribute_question
+from artimuse.schema import ANNOTATION_SCHEMA
+from artimuse.scoring import STRATEGIES
+
+LISTED = ("ordered_100", "existing_50", "existing_25", "levels_5", "score_as_text")
+"""Strategies whose answers have an order that is older than this project; `unordered_100` has none."""
+LIST_LENGTH = 16
+LIST_STEP = 5.0
+"""Standard deviation of the step from one entry of a list to the next, in points."""
+
+_SPACE = "Ġ"
+
+Row = dict[str, Any]
+
+
+def write_language(scenes: str | Path, folder: str | Path) -> Path:
+    """From the tables that `write_scenes` wrote, tables for `--targets answers`; returns the folder.
+
+    One row in eight comes a second time with an attribute's question, one with a score's, one with a list's.
+    """
+    scenes, folder = Path(scenes).absolute(), Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted(scenes.glob("*.parquet")):
+        seen = [{**row, "uri": str(scenes / row["uri"])} for row in pq.read_table(path).to_pylist()]
+        random = np.random.RandomState(0)
+        rows = [*seen, *_form(seen, random)]
+        pq.write_table(pa.Table.from_pylist(rows, schema=ANNOTATION_SCHEMA), folder / path.name)
+    return folder
+
+
+def _form(seen: list[Row], random: np.random.RandomState) -> Iterator[Row]:
+    asked = [strategy for strategy in STRATEGIES.values() if not strategy.new_tokens]
+    for i in range(len(seen) // 8):
+        attribute = ATTRIBUTES[i % len(ATTRIBUTES)]
+        other = seen[random.randint(len(seen))]
+        yield _row(seen, random, attribute_question(attribute), other[attribute.slug])
+        strategy = asked[i % len(asked)]
+        if answer := _written(strategy, random.uniform(0, 100)):
+            yield _row(seen, random, strategy.question, answer)
+        yield _row(seen, random, LIST_QUESTION, _list(STRATEGIES[LISTED[i % len(LISTED)]], random))
+
+
+def _row(seen: list[Row], random: np.random.RandomState, question: str, answer: str) -> Row:
+    return {**seen[random.randint(len(seen))], "question": question, "answer": answer}
+
+
+def _list(strategy: ScoreStrategy, random: np.random.RandomState) -> str:
+    points = random.uniform(0, 100)
+    entries = []
+    for _ in range(LIST_LENGTH):
+        entries.append(_written(strategy, points))
+        points = float(np.clip(points + random.normal(0, LIST_STEP), 0, 100))
+    return ",".join(entries)
+
+
+def _written(strategy: ScoreStrategy, points: float) -> str:
+    """The answer as text; empty for a token that is no text (some of the unordered ones are single bytes)."""
+    answer = strategy.answer(points).replace(_SPACE, " ")
+    return answer if answer.isascii() else ""
