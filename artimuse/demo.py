@@ -40,7 +40,8 @@ class DemoReport:
 
     def print(self, console: Console) -> None:
         self.score.print(console)
-        query = f"FROM '{self.parts}/*.parquet' WHERE status = 'ok' ORDER BY score DESC"
+        files = f"{self.parts}/*.parquet".replace("'", "''")
+        query = f"FROM '{files}' WHERE status = 'ok' ORDER BY score DESC"
         columns = ("score", "score_std", "image_id", *SHOWN)
         rows = duckdb.execute(f"SELECT {', '.join(columns)} {query}").fetchall()
         console.print(f"\nThe best and the worst, by SELECT ... {query}", highlight=False, markup=False, soft_wrap=True)

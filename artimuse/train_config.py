@@ -57,7 +57,7 @@ class TrainConfig:
     """What to start from: a directory, an fsspec URL or a Hugging Face id with optional @revision. The score stage
     starts from the text stage's export."""
     vision_learning_rate: float | None = None
-    """The highest of the vision encoder's weights. Default: that of all others, as in the paper."""
+    """The highest learning rate of the vision encoder. Default: that of all other weights, as in the paper."""
     datasets: tuple[str, ...] = ()
     """Rows of the table to train on, by their data set. Default: all."""
     split: str = "train"
@@ -79,7 +79,7 @@ class TrainConfig:
     micro_batch_size: int = 4
     """Examples that a worker has in the network at a time."""
     questions_together: int = 1
-    """Examples about one image that come one after the other, so that it is read and encoded once for them."""
+    """Examples about one image that come one after the other: those of a micro-batch read and encode it once."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm."""
     max_sequence_length: int = 8192

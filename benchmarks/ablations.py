@@ -22,7 +22,7 @@ from rich.console import Console
 from artimuse.attributes import ATTRIBUTES
 from artimuse.interfaces import AnnotationKind
 from artimuse.presets import nano_score_finetune, nano_text_pretrain
-from artimuse.scenes.evaluation import Evaluation, evaluate
+from artimuse.scenes.evaluation import evaluate
 from artimuse.scenes.table import choose_scenes, write_scenes
 from artimuse.schema import ANNOTATION_SCHEMA
 from artimuse.scorer import load
@@ -84,7 +84,8 @@ def main() -> None:
     scenes = BUILD / "scenes"
     if not (scenes / "done").exists():
         write_scenes(scenes, sizes=SIZES)
-        pq.write_table(with_kinds(pq.read_table(scenes / "train.parquet")), scenes / "train.parquet")
+        for path in (scenes / "train.parquet", scenes / "validation.parquet"):
+            pq.write_table(with_kinds(pq.read_table(path)), path)
         (scenes / "done").touch()
     results = []
     for row in ROWS:
@@ -94,15 +95,15 @@ def main() -> None:
                 "experiment": row.experiment,
                 "name": row.name,
                 "seeds": list(row.seeds),
-                "srcc": [one.srcc for one in found],
-                "plcc": [one.plcc for one in found],
-                "num_unanswered": [one.num_scenes - one.num_scored for one in found],
+                "srcc": [one["srcc"] for one in found],
+                "plcc": [one["plcc"] for one in found],
+                "num_unanswered": [one["num_scenes"] - one["num_scored"] for one in found],
             }
         )
-        RECORD.write_text(json.dumps({"machine": machine.describe(), "sizes": SIZES, "rows": results}, indent=2) + "\n")
-        TABLE.write_text(table(results), encoding="utf-8")
-        draw(results)
-    print(TABLE.read_text())
+        print(table(results))
+    RECORD.write_text(json.dumps({"machine": machine.describe(), "sizes": SIZES, "rows": results}, indent=2) + "\n")
+    TABLE.write_text(table(results), encoding="utf-8")
+    draw(results)
 
 
 def with_kinds(annotations: pa.Table) -> pa.Table:
@@ -123,17 +124,13 @@ def configs(row: Row, scenes: Path) -> Iterator[TrainConfig]:
     for seed in row.seeds:
         place = str(BUILD / f"{row.name.replace(' ', '-').replace(',', '')}-{seed}")
         if row.is_joint:
-            yield trained(nano_text_pretrain(str(scenes), place, **BASED, targets="both", epochs=2, seed=seed))
+            joint: dict[str, Any] = {"targets": "both", "epochs": 2, "seed": seed}
+            yield trained(nano_text_pretrain(str(scenes), place, base=str(BASE), kinds=row.kinds, **joint))
             continue
-        stage1 = nano_text_pretrain(
-            str(scenes), str(BUILD / "-".join(("stage1", *row.kinds))), **BASED, kinds=row.kinds
-        )
-        trained(stage1)
+        stage1_place = str(BUILD / "-".join(("stage1", *row.kinds)))
+        stage1 = trained(nano_text_pretrain(str(scenes), stage1_place, base=str(BASE), kinds=row.kinds))
         base = f"{stage1.output}/model"
         yield trained(nano_score_finetune(str(scenes), place, base=base, kinds=scored, seed=seed, **row.stage2))
-
-
-BASED: dict[str, Any] = {"base": str(BASE)}
 
 
 def trained(config: TrainConfig) -> TrainConfig:
@@ -142,13 +139,18 @@ def trained(config: TrainConfig) -> TrainConfig:
     return config
 
 
-def evaluated(config: TrainConfig, scenes: Path) -> Evaluation:
-    """On the test scenes, by the scores alone."""
+def evaluated(config: TrainConfig, scenes: Path) -> dict[str, Any]:
+    """On the test scenes, by the scores alone; kept beside the run."""
+    kept = Path(f"{config.output}.json")
+    if kept.exists():
+        return json.loads(kept.read_text())
     scorer = load(f"{config.output}/model", strategy=config.strategy, device="cpu")
     tests = list(choose_scenes("test", SIZES["test"]))
     paths = [scenes / "images" / "test" / f"{scene.number:07d}.jpg" for scene in tests]
     rows = [{"score": score.score, "texts_truncated": None} for score in scorer.score(paths)]
-    return evaluate(tests, rows)
+    found = evaluate(tests, rows).as_dict()
+    kept.write_text(json.dumps(found))
+    return found
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:

@@ -3,6 +3,7 @@
 `train_nano.py` begins with it. But for the patch embedding it is the same on every machine, to the bit.
 """
 
+# B pictures of H by W pixels in C = 3 channels, P patches, D values of a patch, K components
 import json
 import sys
 from collections.abc import Iterator

@@ -9,6 +9,7 @@ import argparse
 import json
 import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -41,11 +42,9 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     build = options.build
-    if not (build / RANDOM).exists():
-        make_random(build / RANDOM)
-    if not (build / LANGUAGE).exists():
-        write_scenes(build / SCENES, sizes=SIZES)
-        write_language(build / SCENES, build / LANGUAGE)
+    made_once(build / RANDOM, make_random)
+    made_once(build / SCENES, lambda folder: write_scenes(folder, sizes=SIZES))
+    made_once(build / LANGUAGE, lambda folder: write_language(build / SCENES, folder))
     train(nano_base(str(build / LANGUAGE), str(build / BASE), base=str(build / RANDOM)))
     scenes = str(build / SCENES)
     train(nano_text_pretrain(scenes, str(build / STAGE1), base=str(build / BASE / "model")))
@@ -53,6 +52,15 @@ def main() -> None:
     install(build / STAGE2 / "model", NANO_DIRECTORY)
     # Not part of the model: what stage 1 is worth.
     train(nano_score_finetune(scenes, str(build / ALONE), base=str(build / BASE / "model")))
+
+
+def made_once(folder: Path, make: Callable[[Path], object]) -> None:
+    """What is there is whole, even if an earlier call was cut short."""
+    if not folder.exists():
+        unfinished = folder.with_name(f"{folder.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        make(unfinished)
+        unfinished.rename(folder)
 
 
 def train(config: TrainConfig) -> None:
@@ -76,6 +84,7 @@ def install(model: Path, directory: Path) -> None:
     )
     config = json.loads((unfinished / "config.json").read_text())
     (unfinished / "config.json").write_text(json.dumps(config | {"artimuse_note": NOTE}, indent=2) + "\n")
+    (directory / "README.md").unlink(missing_ok=True)  # of other weights; `nano_eval.py` writes the card
     for path in unfinished.iterdir():
         path.replace(directory / path.name)
     unfinished.rmdir()

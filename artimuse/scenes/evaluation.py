@@ -1,5 +1,6 @@
 """How well a model does on scenes: its scores against the annotated ones, its sentences against what is to be seen."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,6 +12,8 @@ from scipy.stats import pearsonr, spearmanr
 from artimuse.scenes.parameters import Scene
 from artimuse.scenes.score import annotated_score
 from artimuse.scenes.sentences import TOPICS, named_class, true_class
+
+LEAST_CORRELATED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +36,21 @@ class Evaluation:
     num_described: int
     """Of the scenes, those with sentences."""
     srcc: float
-    """Spearman's rank correlation of the scores, -1..1."""
+    """Spearman's rank correlation of the scores, -1..1; NaN for fewer than three."""
     plcc: float
-    """Pearson's correlation of the scores, -1..1."""
+    """Pearson's correlation of the scores, likewise."""
     sentences: Mapping[str, Sentences]
     """By attribute; empty without sentences."""
 
     @property
     def share_right(self) -> float:
-        """Over all attributes."""
-        return float(np.mean([found.right for found in self.sentences.values()]))
+        """Over all attributes; NaN without sentences."""
+        return _mean([found.right for found in self.sentences.values()])
 
     @property
     def share_majority(self) -> float:
-        """Over all attributes."""
-        return float(np.mean([found.majority for found in self.sentences.values()]))
+        """Over all attributes; NaN without sentences."""
+        return _mean([found.majority for found in self.sentences.values()])
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"share_right": self.share_right, "share_majority": self.share_majority}
@@ -58,15 +61,22 @@ def evaluate(scenes: Sequence[Scene], rows: Sequence[Mapping[str, Any]]) -> Eval
     scores = np.array([row["score"] for row in rows], dtype=np.float64)
     is_scored = ~np.isnan(scores)
     annotated = np.array([annotated_score(scene) for scene in scenes])[is_scored]
+    correlations = [
+        float(how(scores[is_scored], annotated).statistic) if len(annotated) >= LEAST_CORRELATED else math.nan
+        for how in (spearmanr, pearsonr)
+    ]
     described = [(scene, row) for scene, row in zip(scenes, rows) if row["texts_truncated"] is not None]
     return Evaluation(
         len(scenes),
         len(annotated),
         len(described),
-        float(spearmanr(scores[is_scored], annotated).statistic),
-        float(pearsonr(scores[is_scored], annotated).statistic),
+        *correlations,
         {slug: _sentences(slug, described) for slug in TOPICS} if described else {},
     )
+
+
+def _mean(shares: Sequence[float]) -> float:
+    return float(np.mean(shares)) if shares else math.nan
 
 
 def _sentences(slug: str, described: Sequence[tuple[Scene, Mapping[str, Any]]]) -> Sentences:

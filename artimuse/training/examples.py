@@ -17,7 +17,7 @@ from artimuse.attributes import ATTRIBUTES
 from artimuse.engines.answers import STOP_TOKEN
 from artimuse.errors import BadInput
 from artimuse.interfaces import Annotation, ScoreStrategy, Tokenizer
-from artimuse.model.template import ChatTemplate
+from artimuse.model.template import IMAGE_TOKEN, ChatTemplate
 from artimuse.prompts import attribute_question
 from artimuse.train_config import Targets
 from artimuse.training.order import IntArray
@@ -88,12 +88,14 @@ class ExampleMaker:
         self.targets = targets
         self.max_tokens = max_tokens
         [self._stop_id] = tokenizer.encode(STOP_TOKEN, add_special_tokens=False)
-        self._prompt_lengths: dict[str, int] = {}
+        [self._image_id] = tokenizer.encode(IMAGE_TOKEN, add_special_tokens=False)
+        # Questions come again and again: length and number of image tokens of each prompt.
+        self._prompts: dict[str, tuple[int, int]] = {}
 
     def examples(self, annotations: Iterable[Annotation]) -> Iterator[Example]:
         """One for each attribute text, then one for the score, or one for its own question: what is there.
 
-        Raises BadInput, naming the image, for a text that is too long for the network.
+        Raises BadInput, naming the image, for a text that is too long for the network or has an image's token in it.
         """
         for annotation in annotations:
             if self.targets == "answers" and annotation.question and annotation.answer:
@@ -110,8 +112,10 @@ class ExampleMaker:
     def _example(
         self, annotation: Annotation, question: str, answer_ids: list[int], score: float | None = None
     ) -> Example:
+        if self._image_id in answer_ids or self._prompt(question)[1] != self.template.num_image_tokens:
+            raise BadInput(f"image {annotation.image_id!r}: question or answer has {IMAGE_TOKEN} in it; leave it out")
         answer_ids = [*answer_ids, self._stop_id]
-        num_tokens = self._prompt_length(question) + len(answer_ids)
+        num_tokens = self._prompt(question)[0] + len(answer_ids)
         if num_tokens > self.max_tokens:
             raise BadInput(
                 f"image {annotation.image_id!r}: prompt and answer are {num_tokens} tokens,"
@@ -129,10 +133,11 @@ class ExampleMaker:
     def _encode(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False)
 
-    def _prompt_length(self, question: str) -> int:
-        if question not in self._prompt_lengths:
-            self._prompt_lengths[question] = len(self.template.token_ids(self.tokenizer, question))
-        return self._prompt_lengths[question]
+    def _prompt(self, question: str) -> tuple[int, int]:
+        if question not in self._prompts:
+            token_ids = self.template.token_ids(self.tokenizer, question)
+            self._prompts[question] = (len(token_ids), list(token_ids).count(self._image_id))
+        return self._prompts[question]
 
 
 def write_examples(path: Path, examples: Iterable[Example]) -> int:

@@ -1,6 +1,7 @@
 """The network as it is trained: which weights move, and the loss of a micro-batch (paper section 4.3)."""
 
-# B examples, I images, N image tokens, S tokens, L answer tokens of all examples, V vocabulary, D hidden size
+# B examples, I images of H by W pixels in C = 3 channels, N image tokens, S tokens, L answer tokens of all examples,
+# V vocabulary, D hidden size
 from collections.abc import Iterator
 from typing import Any
 
@@ -94,12 +95,12 @@ def lora_config(config: TrainConfig) -> LoraConfig:
 
 def optimizer_groups(network: TrainedNetwork, config: TrainConfig) -> list[dict[str, Any]]:
     """Matrices decay; biases, norms and scales do not. `relative_rate` is a factor on every step's learning rate."""
-    relative_rates = {True: config.vision_rate / config.learning_rate, False: 1.0}
-    groups: list[dict[str, Any]] = [
-        {"params": [], "weight_decay": config.weight_decay if is_matrix else 0.0, "relative_rate": relative_rates[sees]}
-        for sees in (False, True)
-        for is_matrix in (True, False)
-    ]
+    groups: dict[tuple[bool, bool], dict[str, Any]] = {}
     for name, parameter in network.trained():
-        groups[2 * name.startswith(VISION) + (parameter.ndim < 2)]["params"].append(parameter)
-    return [group for group in groups if group["params"]]
+        is_matrix, is_vision = parameter.ndim >= 2, name.startswith(VISION)
+        settings = {
+            "weight_decay": config.weight_decay if is_matrix else 0.0,
+            "relative_rate": config.vision_rate / config.learning_rate if is_vision else 1.0,
+        }
+        groups.setdefault((is_matrix, is_vision), {"params": [], **settings})["params"].append(parameter)
+    return list(groups.values())

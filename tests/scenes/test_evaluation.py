@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from artimuse.scenes.evaluation import evaluate
@@ -33,6 +35,13 @@ def test_sentences_that_name_nothing_are_not_right():
 def test_what_has_no_score_is_counted_and_left_out():
     found = evaluate(SCENES, [{**row, "score": None if i < 5 else row["score"]} for i, row in enumerate(rows())])
     assert (found.num_scenes, found.num_scored, found.srcc) == (40, 35, pytest.approx(1))
+
+
+def test_without_any_score_there_is_no_correlation():
+    found = evaluate(SCENES, [{**row, "score": None} for row in rows()])
+    assert found.num_scored == 0
+    assert math.isnan(found.srcc)
+    assert math.isnan(found.plcc)
 
 
 def test_without_sentences_only_scores_are_judged():

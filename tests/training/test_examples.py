@@ -78,6 +78,12 @@ def test_a_text_that_is_too_long_is_refused_naming_its_image():
         list(make(max_tokens=100).examples([BOTH]))
 
 
+@pytest.mark.parametrize("part", ["question", "answer"])
+def test_the_token_of_the_image_is_refused_in_a_text(part):
+    with pytest.raises(BadInput, match=r"'a'.*<IMG_CONTEXT>"):
+        list(make("answers").examples([replace(BOTH, **{part: "What is <IMG_CONTEXT>?"})]))
+
+
 def test_a_plan_is_read_by_number(tmp_path):
     path = tmp_path / "plan.arrow"
     many = [replace(BOTH, image_id=str(i)) for i in range(3000)]
@@ -98,6 +104,15 @@ def test_neighbours_about_one_image_are_grouped_up_to_a_size(tmp_path):
     assert examples.group_starts(1).tolist() == [0, 1, 2, 3, 4, 5, 6]
     assert examples.group_starts(2).tolist() == [0, 2, 3, 4, 6]
     assert examples.group_starts(8).tolist() == [0, 3, 4, 6]
+    write_examples(tmp_path / "one.arrow", [example])
+    assert Examples(tmp_path / "one.arrow").group_starts(8).tolist() == [0]
+
+
+def test_groups_go_on_over_the_pieces_of_a_long_plan(tmp_path):
+    path = tmp_path / "plan.arrow"
+    [example, *_] = make().examples([BOTH])
+    write_examples(path, [replace(example, uri=f"/{i // 3}") for i in range(9000)])
+    assert Examples(path).group_starts(3).tolist() == list(range(0, 9000, 3))
 
 
 def test_a_question_of_the_table_is_asked_as_it_is():
