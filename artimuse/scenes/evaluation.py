@@ -61,16 +61,17 @@ def evaluate(scenes: Sequence[Scene], rows: Sequence[Mapping[str, Any]]) -> Eval
     scores = np.array([row["score"] for row in rows], dtype=np.float64)
     is_scored = ~np.isnan(scores)
     annotated = np.array([annotated_score(scene) for scene in scenes])[is_scored]
-    correlations = [
+    srcc, plcc = (
         float(how(scores[is_scored], annotated).statistic) if len(annotated) >= LEAST_CORRELATED else math.nan
         for how in (spearmanr, pearsonr)
-    ]
+    )
     described = [(scene, row) for scene, row in zip(scenes, rows) if row["texts_truncated"] is not None]
     return Evaluation(
         len(scenes),
         len(annotated),
         len(described),
-        *correlations,
+        srcc,
+        plcc,
         {slug: _sentences(slug, described) for slug in TOPICS} if described else {},
     )
 

@@ -42,7 +42,8 @@ class Order:
         groups_G = np.random.Generator(np.random.PCG64([self.seed, epoch])).permutation(len(self._starts_G))
         sizes_G = np.diff(self._starts_G, append=self.num_examples)[groups_G]
         firsts_G = np.cumsum(sizes_G) - sizes_G
-        return np.arange(self.num_examples) + np.repeat(self._starts_G[groups_G] - firsts_G, sizes_G)
+        order: IntArray = np.arange(self.num_examples) + np.repeat(self._starts_G[groups_G] - firsts_G, sizes_G)
+        return order
 
 
 def micro_batches(examples: IntArray, size: int, *, rank: int, world_size: int) -> list[IntArray]:
