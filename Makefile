@@ -45,7 +45,7 @@ nano: $(VENV)/.dev
 nano-eval: $(VENV)/.dev
 	$(BIN)/python scripts/nano_eval.py
 
-# The paper's tables 4 and 10 on nano: up to two hours, resumable, after `make nano`.
+# The paper's tables 4 and 10 on nano: some hours, resumable, after `make nano`.
 ablations: $(VENV)/.dev
 	$(BIN)/python benchmarks/ablations.py
 

@@ -1,4 +1,4 @@
-"""The paper's ablations (tables 4 and 10) on nano: `make ablations`, resumable, under two hours on two cores.
+"""The paper's ablations (tables 4 and 10) on nano: `make ablations`, resumable.
 
 All rows start from the base that `make nano` leaves in build/nano. Rows that differ in stage 2 only share one stage 1;
 seeds are of the last stage. What is compared is how well the rows score synthetic scenes: the order of the rows need

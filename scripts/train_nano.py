@@ -1,4 +1,4 @@
-"""Makes the built-in model from nothing: `make nano`, under half an hour on two cores.
+"""Makes the built-in model from nothing: `make nano`.
 
 Random weights learn captions and the form of answers (standing in for a base's own training), then go through the
 paper's two stages; all with the trainer that is for everybody. Every stage is kept in build/nano: `nano_eval.py` and
