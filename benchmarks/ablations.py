@@ -170,7 +170,10 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _shown(values: Sequence[float]) -> str:
+def _shown(found: Sequence[float | None]) -> str:
+    values = [value for value in found if value is not None]
+    if not values:
+        return "none"
     spread = f" [{min(values):.3f}, {max(values):.3f}]" if len(values) > 1 else ""
     return f"{statistics.median(values):.3f}{spread}"
 
@@ -179,8 +182,8 @@ def draw(results: Sequence[dict[str, Any]]) -> None:
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots()
     for place, result in enumerate(reversed(results)):
-        axes.plot([min(result["srcc"]), max(result["srcc"])], [place, place], color="tab:blue", alpha=0.5)
-        axes.plot(result["srcc"], [place] * len(result["srcc"]), "o", color="tab:blue")
+        values = [value for value in result["srcc"] if value is not None]
+        axes.plot(values, [place] * len(values), "o-", color="tab:blue")
     axes.set_yticks(range(len(results)), [f"{result['name']} ({result['experiment']})" for result in reversed(results)])
     axes.set_xlabel("SRCC on the test scenes, a point for each seed")
     axes.grid(axis="x", alpha=0.3)

@@ -22,7 +22,7 @@ LAYERS = (
     ("train_config",),
     ("configs", "schema"),
     ("prompts", "engine_config", "decode_limits"),
-    ("attributes", "interfaces", "errors", "environment", "progress"),
+    ("attributes", "interfaces", "errors", "environment", "progress", "metrics"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 ONLY_WITH_RAY = {"pipelines", "training"}

@@ -1,19 +1,16 @@
 """How well a model does on scenes: its scores against the annotated ones, its sentences against what is to be seen."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import pearsonr, spearmanr
 
+from artimuse.metrics import correlations
 from artimuse.scenes.parameters import Scene
 from artimuse.scenes.score import annotated_score
 from artimuse.scenes.sentences import TOPICS, named_class, true_class
-
-LEAST_CORRELATED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +32,21 @@ class Evaluation:
     """Of the scenes, those with a score: an answer that is no number has none."""
     num_described: int
     """Of the scenes, those with sentences."""
-    srcc: float
-    """Spearman's rank correlation of the scores, -1..1; NaN for fewer than three."""
-    plcc: float
-    """Pearson's correlation of the scores, likewise."""
+    srcc: float | None
+    """Spearman's rank correlation of the scores, -1..1; None as in `metrics.correlations`."""
+    plcc: float | None
+    """Pearson's, likewise."""
     sentences: Mapping[str, Sentences]
     """By attribute; empty without sentences."""
 
     @property
-    def share_right(self) -> float:
-        """Over all attributes; NaN without sentences."""
+    def share_right(self) -> float | None:
+        """Over all attributes; None without sentences."""
         return _mean([found.right for found in self.sentences.values()])
 
     @property
-    def share_majority(self) -> float:
-        """Over all attributes; NaN without sentences."""
+    def share_majority(self) -> float | None:
+        """Over all attributes; None without sentences."""
         return _mean([found.majority for found in self.sentences.values()])
 
     def as_dict(self) -> dict[str, Any]:
@@ -61,10 +58,7 @@ def evaluate(scenes: Sequence[Scene], rows: Sequence[Mapping[str, Any]]) -> Eval
     scores = np.array([row["score"] for row in rows], dtype=np.float64)
     is_scored = ~np.isnan(scores)
     annotated = np.array([annotated_score(scene) for scene in scenes])[is_scored]
-    srcc, plcc = (
-        float(how(scores[is_scored], annotated).statistic) if len(annotated) >= LEAST_CORRELATED else math.nan
-        for how in (spearmanr, pearsonr)
-    )
+    srcc, plcc = correlations(scores[is_scored].tolist(), annotated.tolist())
     described = [(scene, row) for scene, row in zip(scenes, rows) if row["texts_truncated"] is not None]
     return Evaluation(
         len(scenes),
@@ -76,8 +70,8 @@ def evaluate(scenes: Sequence[Scene], rows: Sequence[Mapping[str, Any]]) -> Eval
     )
 
 
-def _mean(shares: Sequence[float]) -> float:
-    return float(np.mean(shares)) if shares else math.nan
+def _mean(shares: Sequence[float]) -> float | None:
+    return float(np.mean(shares)) if shares else None
 
 
 def _sentences(slug: str, described: Sequence[tuple[Scene, Mapping[str, Any]]]) -> Sentences:

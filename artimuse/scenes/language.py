@@ -22,6 +22,8 @@ from artimuse.scoring import STRATEGIES
 
 LISTED = ("ordered_100", "existing_50", "existing_25", "levels_5", "score_as_text")
 """Strategies whose answers have an order that is older than this project; `unordered_100` has none."""
+ONE_IN = 12
+"""So many rows to each that comes a second time with a question of each sort."""
 LIST_LENGTH = 48
 LIST_STEP = 5.0
 """Standard deviation of the step from one entry of a list to the next, in points."""
@@ -34,7 +36,7 @@ Row = dict[str, Any]
 def write_language(scenes: str | Path, folder: str | Path) -> Path:
     """From the tables that `write_scenes` wrote, tables for `--targets answers`; returns the folder.
 
-    One row in twelve comes a second time with an attribute's question, one with a score's, one with a list's.
+    One row in `ONE_IN` comes again with an attribute's question, one with a score's, one with a list's.
     """
     scenes, folder = Path(scenes).absolute(), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +50,7 @@ def write_language(scenes: str | Path, folder: str | Path) -> Path:
 
 def _form(seen: list[Row], random: np.random.RandomState) -> Iterator[Row]:
     asked = [strategy for strategy in STRATEGIES.values() if not strategy.new_tokens]
-    for i in range(len(seen) // 12):
+    for i in range(len(seen) // ONE_IN):
         attribute = ATTRIBUTES[i % len(ATTRIBUTES)]
         other = seen[random.randint(len(seen))]
         yield _row(seen, random, attribute_question(attribute), other[attribute.slug])

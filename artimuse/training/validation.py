@@ -6,17 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import pearsonr, spearmanr
 
 from artimuse.interfaces import ScoreStrategy
+from artimuse.metrics import correlations
 from artimuse.scoring.tokens import TokenStrategy
 from artimuse.training.batch import BadImage, Batch, BatchMaker
 from artimuse.training.crew import Crew
 from artimuse.training.examples import Examples
 from artimuse.training.order import IntArray, micro_batches
-
-LEAST_CORRELATED = 3
-"""Fewer scores have no correlation worth the name."""
 
 
 class Validator:
@@ -63,7 +60,7 @@ class Validator:
             bad += batch.bad
         loss_of_all, all_tokens = crew.sum(loss, num_tokens)
         scores, bad = crew.gather(scores), crew.gather(bad)
-        srcc, plcc = _correlations(scores)
+        srcc, plcc = correlations([predicted for predicted, _ in scores], [true for _, true in scores])
         return {
             "loss": loss_of_all / max(1, all_tokens),
             "srcc": srcc,
@@ -82,12 +79,3 @@ class Validator:
                 logits_1K = logits_LV[position : position + 1, self.candidate_ids].float().cpu().numpy()
                 yield float(self.strategy.distribution(logits_1K).mean_B[0]), example.score
             position += len(example.answer_ids)
-
-
-def _correlations(scores: Sequence[tuple[float, float]]) -> tuple[float | None, float | None]:
-    if len(scores) < LEAST_CORRELATED:
-        return None, None
-    predicted, true = (np.array(column) for column in zip(*scores))
-    if np.ptp(predicted) == 0 or np.ptp(true) == 0:
-        return None, None
-    return float(spearmanr(predicted, true).statistic), float(pearsonr(predicted, true).statistic)
