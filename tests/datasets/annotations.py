@@ -24,7 +24,9 @@ def annotation(image_id: str = "a", **fields: Any) -> Row:
 
 def parquet(path: Path, rows: list[Row]) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows), path)
+    # from_pylist() takes its columns from the first row only.
+    names = dict.fromkeys(name for row in rows for name in row)
+    pq.write_table(pa.table({name: [row.get(name) for row in rows] for name in names}), path)
     return str(path)
 
 
