@@ -63,13 +63,15 @@ class _Handler(BaseHTTPRequestHandler):
     server: FaultProxy
 
     def do_GET(self) -> None:
+        # Also where no answer depends on it: what is left on the connection would be taken for the next request.
+        sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fault = self.server.draw()
         if fault in _ERRORS:
             self._answer(503, [], f"<Error><Code>{_ERRORS[fault]}</Code><Message>wait</Message></Error>".encode())
             return
         if fault == "delay":
             time.sleep(DELAY_S)
-        status, headers, body = self._ask()
+        status, headers, body = self._ask(sent)
         if fault == "reset":
             self._reset()
         elif fault == "cut_short" and len(body) > 1:
@@ -83,8 +85,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         pass
 
-    def _ask(self) -> tuple[int, list[tuple[str, str]], bytes]:
-        sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+    def _ask(self, sent: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         upstream = http.client.HTTPConnection(self.server.upstream, timeout=60)
         try:
             upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
