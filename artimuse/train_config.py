@@ -58,6 +58,8 @@ class TrainConfig:
     starts from the text stage's export."""
     vision_learning_rate: float | None = None
     """The highest learning rate of the vision encoder. Default: that of all other weights, as in the paper."""
+    projector_learning_rate: float | None = None
+    """Likewise, of the projector between vision encoder and language model."""
     datasets: tuple[str, ...] = ()
     """Rows of the table to train on, by their data set. Default: all."""
     split: str = "train"
@@ -130,6 +132,7 @@ class TrainConfig:
             self._expect(name, 0 <= getattr(self, name) < 1, "0 or more, and less than 1")
         self._expect("lora_rank", self.lora_rank >= 1 or self.language_model == "full", "at least 1")
         self._expect("vision_learning_rate", self.vision_rate > 0, "more than 0")
+        self._expect("projector_learning_rate", self.projector_rate > 0, "more than 0")
         self._expect("kinds", bool(self.kinds), "at least one kind")
         parse_workers(self.workers)
 
@@ -141,6 +144,10 @@ class TrainConfig:
     @property
     def vision_rate(self) -> float:
         return self.learning_rate if self.vision_learning_rate is None else self.vision_learning_rate
+
+    @property
+    def projector_rate(self) -> float:
+        return self.learning_rate if self.projector_learning_rate is None else self.projector_learning_rate
 
     @property
     def lora_alpha(self) -> int:

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "nano"
 RECORD = ROOT / "benchmarks" / "results" / "nano.json"
 CARD = ROOT / "artimuse" / "model" / "nano" / "README.md"
-NUM_TRAIN, NUM_TEST, NUM_DESCRIBED = 6000, 1000, 100
+NUM_TRAIN, NUM_TEST, NUM_DESCRIBED = 6000, 1000, 200
 NUM_RECOMPUTED = 40
 """The first scenes are recorded by themselves too, so that a test can recompute them in seconds."""
 SHIPPED, STAGE1, ALONE = "after stage 2", "after stage 1", "stage 2 alone"
@@ -116,7 +116,7 @@ scores them all, describes the first {NUM_DESCRIBED}, and prints
 {shown}
 ```
 
-The score of a scene depends on six properties and carries the noise of five simulated annotators. A sentence counts as
+The score of a scene depends on six properties and carries the noise of ten simulated annotators. A sentence counts as
 right if it names the class of its property, and no other. Weights, tokenizer and scenes are made by this project;
 nothing comes from a published model. License: Apache-2.0.
 """

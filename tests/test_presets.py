@@ -18,7 +18,8 @@ def test_the_stages_are_those_of_the_paper():
         assert (stage.batch_size, stage.warmup_ratio, stage.max_sequence_length) == (128, 0.03, 8192)
         assert stage.lora_alpha == 2 * stage.lora_rank
         assert (stage.lora_dropout, stage.max_grad_norm, stage.gradient_checkpointing) == (0.05, 1.0, True)
-        assert (stage.vision_rate, stage.questions_together) == (stage.learning_rate, 1)
+        assert stage.vision_rate == stage.projector_rate == stage.learning_rate
+        assert stage.questions_together == 1
         assert (stage.base, stage.strategy, stage.zero) == ("OpenGVLab/InternVL3-8B", "ordered_100", 2)
 
 
@@ -48,6 +49,10 @@ def test_the_command_line_takes_its_defaults_from_the_preset(arguments):
         (["a", "b", "--preset", "paper_text_pretrain", "--batch-size", "0"], "--batch-size 0"),
         (["a", "b", "--preset", "paper_text_pretrain", "--learning-rate", "0"], "--learning-rate 0"),
         (["a", "b", "--preset", "paper_text_pretrain", "--vision-learning-rate", "0"], "--vision-learning-rate 0"),
+        (
+            ["a", "b", "--preset", "paper_text_pretrain", "--projector-learning-rate", "0"],
+            "--projector-learning-rate 0",
+        ),
         (["a", "b", "--preset", "paper_text_pretrain", "--questions-together", "0"], "--questions-together 0"),
         (["a", "b", "--preset", "paper_text_pretrain", "--warmup-ratio", "1"], "--warmup-ratio 1"),
         (["a", "b", "--preset", "paper_text_pretrain", "--workers", "2:1"], "--workers 2:1"),

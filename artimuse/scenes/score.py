@@ -7,32 +7,32 @@ import numpy as np
 
 from artimuse.scenes.parameters import Scene, Stream
 
-NUM_ANNOTATORS = 5
-ANNOTATOR_STD = 18.0
+NUM_ANNOTATORS = 10
+ANNOTATOR_STD = 15.0
 """Standard deviation of one annotator's error, in points."""
 WEIGHTS: Mapping[str, float] = {
-    "placement": 0.20,
+    "placement": 0.10,
     "clutter": 0.20,
     "focus": 0.20,
     "light": 0.20,
     "harmony": 0.20,
-    "impact": 0.18,
+    "impact": 0.20,
 }
 
 # Of the weighted sum of the merits, over 100,000 scenes.
-_SUM_MEAN = 0.577
-_SUM_STD = 0.166
+_SUM_MEAN = 0.564
+_SUM_STD = 0.163
 
 
 def merits(scene: Scene) -> dict[str, float]:
     """What each parameter is worth, 0..1, whatever the others are. The keys are those of `WEIGHTS`."""
     return {
         "placement": max(0.0, 1 - scene.off_third / 0.16),
-        "clutter": _between(scene.num_distractors, {0: 0.6, 2: 1, 3: 1, 7: 0.4, 15: 0}),
+        "clutter": _between(scene.num_distractors, {0: 1, 3: 0.7, 7: 0.35, 15: 0}),
         "focus": _between(scene.blur, {0: 1, 0.0045: 0.7, 0.009: 0.35, 0.0155: 0}),
-        "light": _between(scene.exposure_stops, {-1.6: 0, -0.8: 0.6, 0: 1, 0.65: 0.1}),
-        "harmony": _between(abs(scene.hue_step_deg), {0: 0.75, 30: 0.65, 75: 0, 122: 0.4, 160: 0.9, 180: 1}),
-        "impact": _between(scene.contrast, {0.13: 0, 0.21: 0.6, 0.295: 1, 0.40: 0.4}),
+        "light": _between(scene.exposure_stops, {-1.6: 0, -0.8: 0.4, 0: 1, 0.65: 0.8}),
+        "harmony": _between(abs(scene.hue_step_deg), {0: 0, 180: 1}),
+        "impact": _between(scene.contrast, {0.13: 0, 0.40: 1}),
     }
 
 

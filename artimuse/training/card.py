@@ -91,6 +91,7 @@ def _settings(config: TrainConfig) -> list[str]:
         "score strategy": config.strategy,
         "learning rate": f"{config.learning_rate:g}, cosine, warm-up {config.warmup_ratio:g}",
         "learning rate of the vision encoder": f"{config.vision_rate:g}",
+        "learning rate of the projector": f"{config.projector_rate:g}",
         "weight decay": f"{config.weight_decay:g}",
         "batch": config.batch_size,
         "epochs": config.epochs,

@@ -20,7 +20,8 @@ from artimuse.training.vocabulary import NEW_ROWS, grow
 ADAPTED = r"model\.language_model\.layers\.\d+\.(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)"
 """Layers of the language model that get an adapter: all of them, as in the official training of InternVL3."""
 VISION = "model.vision_tower."
-TRAINED_IN_FULL = (VISION, "model.multi_modal_projector.")
+PROJECTOR = "model.multi_modal_projector."
+TRAINED_IN_FULL = (VISION, PROJECTOR)
 """Where names of weights start that are trained themselves in either stage."""
 LORA_A, LORA_B = ".lora_A.default.weight", ".lora_B.default.weight"
 BASE_LAYER = ".base_layer"
@@ -95,12 +96,14 @@ def lora_config(config: TrainConfig) -> LoraConfig:
 
 def optimizer_groups(network: TrainedNetwork, config: TrainConfig) -> list[dict[str, Any]]:
     """Matrices decay; biases, norms and scales do not. `relative_rate` is a factor on every step's learning rate."""
-    groups: dict[tuple[bool, bool], dict[str, Any]] = {}
+    rates = {VISION: config.vision_rate, PROJECTOR: config.projector_rate}
+    groups: dict[tuple[bool, float], dict[str, Any]] = {}
     for name, parameter in network.trained():
-        is_matrix, is_vision = parameter.ndim >= 2, name.startswith(VISION)
+        is_matrix = parameter.ndim >= 2
+        rate = next((rate for start, rate in rates.items() if name.startswith(start)), config.learning_rate)
         settings = {
             "weight_decay": config.weight_decay if is_matrix else 0.0,
-            "relative_rate": config.vision_rate / config.learning_rate if is_vision else 1.0,
+            "relative_rate": rate / config.learning_rate,
         }
-        groups.setdefault((is_matrix, is_vision), {"params": [], **settings})["params"].append(parameter)
+        groups.setdefault((is_matrix, rate), {"params": [], **settings})["params"].append(parameter)
     return list(groups.values())

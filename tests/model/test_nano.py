@@ -49,6 +49,13 @@ def test_the_card_quotes_the_record():
     assert script["report"](linear, found) in card
 
 
+def test_the_record_is_as_good_as_the_demonstration_must_be():
+    shipped, linear = RECORD["after stage 2"], RECORD["linear"]["srcc"]
+    assert shipped["num_scenes"] == shipped["num_scored"] == 1000
+    assert shipped["srcc"] >= max(0.85, linear + 0.1)
+    assert shipped["share_right"] >= 0.8 > 0.5 > shipped["share_majority"]
+
+
 @pytest.mark.slow
 def test_the_first_scores_and_sentences_of_the_record_are_found_again(engine, tmp_path):
     recorded = RECORD["after stage 2"]["first"]

@@ -44,8 +44,8 @@ def test_the_penalty_keeps_noise_from_being_learned(tmp_path: Path):
 def test_scenes_are_hard_for_it(tmp_path: Path):
     root = str(write_scenes(tmp_path, sizes={"train": 1000, "test": 400}))
     found = linear_baseline(TableReader().read(root, "train"), TableReader().read(root, "test"))
-    assert 0.2 < found.srcc < 0.5
-    assert 0.2 < found.plcc < 0.5
+    assert 0.4 < found.srcc < 0.65
+    assert 0.4 < found.plcc < 0.65
     assert (found.num_train, found.num_test) == (1000, 400)
 
 

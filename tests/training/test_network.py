@@ -29,9 +29,15 @@ def test_an_image_encoded_once_for_several_questions_gives_the_loss_of_each_on_i
     torch.testing.assert_close(logits_LV, torch.cat([logits for _, logits in alone]), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(("rate", "relative"), [(None, 1.0), (1e-6, 0.05)])
-def test_the_vision_encoder_may_learn_at_a_rate_of_its_own(rate, relative):
-    config = paper_score_finetune("", "", weight_decay=0.1, vision_learning_rate=rate)
+@pytest.mark.parametrize(
+    ("rates", "vision", "projector"),
+    [((None, None), 1.0, 1.0), ((1e-6, None), 0.05, 1.0), ((None, 2e-6), 1.0, 0.1), ((1e-6, 2e-6), 0.05, 0.1)],
+)
+def test_vision_encoder_and_projector_may_learn_at_rates_of_their_own(rates, vision, projector):
+    config = paper_score_finetune(
+        "", "", weight_decay=0.1, vision_learning_rate=rates[0], projector_learning_rate=rates[1]
+    )
+    relative = {"vision_tower": vision, "multi_modal_projector": projector}
     network = TrainedNetwork(read_blueprint(find_checkpoint("nano")), config, dtype=torch.float32, device=CPU)
     names = {id(parameter): name for name, parameter in network.trained()}
     found = {}
@@ -40,7 +46,7 @@ def test_the_vision_encoder_may_learn_at_a_rate_of_its_own(rate, relative):
             found[names[id(parameter)]] = (group["relative_rate"], group["weight_decay"])
     assert found == {
         name: (
-            pytest.approx(relative if name.startswith("model.vision_tower.") else 1.0),
+            pytest.approx(relative.get(name.split(".")[1], 1.0)),
             0.1 if parameter.ndim >= 2 else 0.0,
         )
         for name, parameter in network.trained()

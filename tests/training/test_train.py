@@ -37,7 +37,7 @@ from artimuse.training.order import Order
 from artimuse.training.run import run
 from tests.training.tables import NUM_TEXTS, make_table
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(480)]
 
 SMALL = {
     "base": "nano",
@@ -220,10 +220,10 @@ def stopped_early(config: TrainConfig, *, step: int) -> None:
 @pytest.mark.parametrize("zero", [2, 3])
 def test_five_steps_are_those_of_a_plain_loop(ray_cluster, table, tmp_path, zero):
     """Weights and gradients (through Adam's moments), with accumulation, a smaller last step, weight decay, two
-    questions about each image together, and a learning rate of its own for the vision encoder."""
+    questions about each image together, and learning rates of their own for vision encoder and projector."""
     output = tmp_path / "out"
     own = {"lora_dropout": 0.0, "zero": zero, "keep_checkpoints": 9, "checkpoint_steps": 1}
-    own |= {"questions_together": NUM_TEXTS, "vision_learning_rate": 2e-4}
+    own |= {"questions_together": NUM_TEXTS, "vision_learning_rate": 2e-4, "projector_learning_rate": 5e-4}
     config = paper_text_pretrain(table, str(output), **{**SMALL, **own})
     train(config)
     expected = plain_loop(config, Examples(output / "examples" / "train.arrow"))
@@ -260,11 +260,12 @@ def plain_loop(config: TrainConfig, examples: Examples) -> list[tuple[float, dic
         for name, parameter in model.named_parameters()
         if parameter.requires_grad
     }
+    rates = {"vision_tower": 2e-4, "multi_modal_projector": 5e-4}
     groups = [
         {
             "params": [parameter],
             "weight_decay": config.weight_decay if parameter.ndim >= 2 else 0.0,
-            "lr": 2e-4 if "vision_tower" in name else config.learning_rate,
+            "lr": next((rate for part, rate in rates.items() if part in name), config.learning_rate),
         }
         for name, parameter in named.items()
     ]
@@ -383,13 +384,18 @@ def test_the_text_stage_learns_every_text_on_as_many_workers_as_there_is_room_fo
 
 
 def test_a_run_in_bfloat16_keeps_its_weights_in_float32_and_goes_on_with_them(ray_cluster, table, tmp_path):
-    outputs = [tmp_path / name for name in ("whole", "halved")]
-    stages = [score_stage(table, output, epochs=4, dtype="bfloat16", keep_checkpoints=9) for output in outputs]
-    train(stages[0])
-    stopped_early(stages[1], step=6)
-    train(stages[1])
-    assert_same_history(history(outputs[1]), history(outputs[0]))
-    saved = tensors(outputs[0], 12)
+    whole, halved = (tmp_path / name for name in ("whole", "halved"))
+    options = {"epochs": 2, "dtype": "bfloat16", "keep_checkpoints": 9}
+    train(score_stage(table, whole, **options))
+    shutil.copytree(whole, halved)
+    shutil.rmtree(halved / "model")
+    for path in (halved / "checkpoints").glob("step-00000006*"):
+        path.unlink()
+    record = json.loads((halved / "train.json").read_text())
+    (halved / "train.json").write_text(json.dumps({**record, "status": "unfinished"}))
+    assert train(score_stage(table, halved, **options)).num_new_steps == 3
+    assert_same_history(history(halved), history(whole))
+    saved = tensors(whole, 6)
     assert all(tensor.dtype == torch.float32 for tensor in saved.values())
     weights = [tensor for name, tensor in saved.items() if "|" not in name]
     assert not all(torch.equal(weight, weight.bfloat16().float()) for weight in weights)
