@@ -21,6 +21,7 @@ test-s3: $(VENV)/.dev $(VENV)-s3/.swift
 # Drivers, workers and nodes killed again and again: some minutes.
 test-kills: $(VENV)/.dev
 	$(BIN)/pytest tests/pipelines/test_kills.py tests/s3/test_runs.py -m "not swift"
+	$(BIN)/pytest tests/training -m kills
 
 # The engine vLLM on the CPU, in an environment of its own: vLLM wants an older transformers than constraints.txt has.
 test-vllm: $(VENV)-vllm/.vllm
