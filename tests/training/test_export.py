@@ -110,7 +110,8 @@ def test_exports_of_both_zero_stages_agree(trained):
     base = dict(read_blueprint(find_checkpoint("nano")).weights(FLOAT32, CPU))
     assert first.keys() == second.keys() == base.keys()
     for name, weight in first.items():
-        torch.testing.assert_close(second[name], weight, rtol=1e-3, atol=1e-5)
+        # A step moves a weight by about 1e-3; where the gradient is nothing but rounding, Adam makes it a step too.
+        torch.testing.assert_close(second[name], weight, rtol=1e-3, atol=5e-5)
     moved = {name for name, weight in first.items() if not torch.equal(weight, base[name])}
     adapted = {name for name in first if name.endswith("_proj.weight") and "language_model" in name}
     in_full = {name for name in first if "vision_tower" in name or "multi_modal_projector" in name}
