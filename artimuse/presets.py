@@ -86,9 +86,9 @@ def nano_score_finetune(annotations: str, output: str, **overrides: Any) -> Trai
         "targets": "scores",
         "lora_rank": 16,
         "learning_rate": 2e-4,
+        "vision_learning_rate": 1e-6,
         # All that the language model sees goes through the projector: when it learnt like the other weights, four in
         # ten sentences that had named the right class after stage 1 no longer did.
-        "vision_learning_rate": 1e-6,
         "projector_learning_rate": 1e-6,
         "weight_decay": 0.0,
         "epochs": 2,
