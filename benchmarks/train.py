@@ -10,6 +10,7 @@ import os
 import statistics
 import time
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ class RandomBlueprint:
     """What `TrainedNetwork` needs of a checkpoint."""
 
     config: Any
+    first_new_id: int | None = None
 
     def weights(self, dtype: torch.dtype, device: torch.device) -> Any:
         return random_weights(empty_model(self.config), dtype, device)
@@ -104,7 +106,7 @@ def measure(config: TrainConfig, model: str, dtype: torch.dtype, num_steps: int)
         "zero": config.zero,
         "micro_batch_size": config.micro_batch_size,
         "gradient_checkpointing": config.gradient_checkpointing,
-        "machine": describe(device),
+        "machine": describe(device) | {name: version(name) for name in ("deepspeed", "peft")},
         "ceilings": asdict(ceilings),
         "seconds_per_step": step_s,
         "range_s": [min(seconds[1:]), max(seconds[1:])],

@@ -25,6 +25,7 @@ LISTED = ("ordered_100", "existing_50", "existing_25", "levels_5", "score_as_tex
 ONE_IN = 12
 """So many rows to each that comes a second time with a question of each sort."""
 LIST_LENGTH = 48
+"""Entries, and a third as many where an entry is a number of several tokens: the longest row is what a step takes."""
 LIST_STEP = 5.0
 """Standard deviation of the step from one entry of a list to the next, in points."""
 
@@ -67,7 +68,7 @@ def _row(seen: list[Row], random: np.random.RandomState, question: str, answer: 
 def _list(strategy: ScoreStrategy, random: np.random.RandomState) -> str:
     points = random.uniform(0, 100)
     entries = []
-    for _ in range(LIST_LENGTH):
+    for _ in range(LIST_LENGTH if strategy.candidates else LIST_LENGTH // 3):
         entries.append(_written(strategy, points))
         points = float(np.clip(points + random.normal(0, LIST_STEP), 0, 100))
     return ",".join(entries)
