@@ -18,10 +18,7 @@ from rich.console import Console
 from artimuse.engine_config import Device
 from artimuse.errors import (
     ArtiMuseError,
-    BadCheckpoint,
-    BadInput,
     Interrupted,
-    TrainingDiverged,
     TrainingFailed,
 )
 from artimuse.model.digest import weights_digest
@@ -35,20 +32,19 @@ from artimuse.training.base import open_base
 from artimuse.training.board import Board, Status
 from artimuse.training.checkpoint import Checkpoints
 from artimuse.training.export import EXPORT_FOLDER, export
+from artimuse.training.job import FINAL, TrainJob, work
 from artimuse.training.record import new_record, read_record, refuse_mismatch, write_record
 from artimuse.training.report import TrainReport
 from artimuse.training.resources import Resources, plan_resources
 from artimuse.training.selection import write_plan
 from artimuse.training.watch import TrainProgress
-from artimuse.training.worker import TRAIN_FILE, VALIDATION_FILE, TrainJob, work
+from artimuse.training.worker import TRAIN_FILE, VALIDATION_FILE
 
 logger = logging.getLogger(__name__)
 
 GRACE_S = 600.0
 """After SIGTERM or Ctrl-C, seconds for the step in flight and its checkpoint."""
 POLL_S = 0.25
-_ERRORS: tuple[type[ArtiMuseError], ...] = (BadCheckpoint, BadInput, TrainingDiverged)
-"""What workers report by name: no restart would help."""
 
 
 def run(config: TrainConfig, console: Console) -> TrainReport:
@@ -174,7 +170,7 @@ def _train(
         status: Status = ray.get(board.read.remote())
     if status.problem:
         name, message = status.problem
-        raise {error.__name__: error for error in _ERRORS}[name](message)
+        raise {error.__name__: error for error in FINAL}[name](message)
     if fitting.error:
         raise TrainingFailed(f"{_gist(fitting.error)}; the same command goes on from the last checkpoint")
     if status.is_stopped:

@@ -7,26 +7,24 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-import ray
 import torch
 
 from artimuse.engines.answers import candidate_ids
 from artimuse.engines.network import resolve_dtype
-from artimuse.errors import BadCheckpoint, BadInput, TrainingDiverged
+from artimuse.errors import BadInput, TrainingDiverged
 from artimuse.interfaces import Tokenizer
 from artimuse.scoring import STRATEGIES
-from artimuse.storage import Folder
-from artimuse.train_config import TrainConfig
 from artimuse.training.base import open_base
 from artimuse.training.batch import BadImage, Batch, BatchMaker
 from artimuse.training.checkpoint import Checkpoints, Saved, TrainState, load_optimizer, load_weights
 from artimuse.training.crew import Crew
 from artimuse.training.examples import Example, Examples
+from artimuse.training.job import TrainJob
 from artimuse.training.network import TrainedNetwork
 from artimuse.training.order import Order, micro_batches
 from artimuse.training.schedule import learning_rate
@@ -40,34 +38,6 @@ TRAIN_FILE = "examples/train.arrow"
 VALIDATION_FILE = "examples/validation.arrow"
 UPDATE_INTERVAL_S = 1.0
 _MOST_NAMED = 8
-_FINAL = (BadInput, BadCheckpoint, TrainingDiverged)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainJob:
-    """What the driver tells the workers."""
-
-    config: TrainConfig
-    """Resolved: nothing in it depends on the machine that reads it."""
-    output: Folder
-    has_validation: bool
-    board: Any
-    """The actor of `board.py`."""
-
-
-def work(loop_config: dict[str, Any]) -> None:
-    """Ray Train calls it on each worker, and again on new ones after some were lost."""
-    job: TrainJob = loop_config["job"]
-    if ray.get(job.board.read.remote()).problem:
-        return
-    try:
-        with ExitStack() as stack:
-            Worker(job, stack).run()
-    except _FINAL as error:
-        # It would come again: the workers that Ray starts in place of these find it and return.
-        ray.get(job.board.update.remote(problem=(type(error).__name__, str(error))))
-        # Other workers may be waiting for this one: Ray ends them only if it fails.
-        raise
 
 
 class Worker:

@@ -1,0 +1,43 @@
+"""What Ray Train is given. Its controller reads this too, before there are workers, and should not wait for torch."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from artimuse.errors import BadCheckpoint, BadInput, TrainingDiverged
+from artimuse.storage import Folder
+from artimuse.train_config import TrainConfig
+
+FINAL = (BadInput, BadCheckpoint, TrainingDiverged)
+"""Errors that would come again: no restart would help."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainJob:
+    """What the driver tells the workers."""
+
+    config: TrainConfig
+    """Resolved: nothing in it depends on the machine that reads it."""
+    output: Folder
+    has_validation: bool
+    board: Any
+    """The actor of `board.py`."""
+
+
+def work(loop_config: dict[str, Any]) -> None:
+    """Ray Train calls it on each worker, and again on new ones after some were lost."""
+    from artimuse.training.worker import Worker
+
+    job: TrainJob = loop_config["job"]
+    if ray.get(job.board.read.remote()).problem:
+        return
+    try:
+        with ExitStack() as stack:
+            Worker(job, stack).run()
+    except FINAL as error:
+        # It would come again: the workers that Ray starts in place of these find it and return.
+        ray.get(job.board.update.remote(problem=(type(error).__name__, str(error))))
+        # Other workers may be waiting for this one: Ray ends them only if it fails.
+        raise
