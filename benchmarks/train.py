@@ -29,8 +29,9 @@ from artimuse.model.template import ChatTemplate
 from artimuse.presets import paper_score_finetune
 from artimuse.prompts import SCORE_QUESTION
 from artimuse.train_config import TrainConfig
-from artimuse.training.batch import IGNORED, Batch
+from artimuse.training.batch import Batch
 from artimuse.training.network import TrainedNetwork
+from artimuse.training.row import lay_out, stack
 from artimuse.training.sharding import prepare_cpu, shard
 
 NUM_ANSWER_TOKENS = 2
@@ -97,7 +98,7 @@ def measure(config: TrainConfig, model: str, dtype: torch.dtype, num_steps: int)
         synchronize(device)
         seconds.append(time.perf_counter() - start)
     step_s = statistics.median(seconds[1:])
-    num_tokens = batch.token_ids_BS.shape[1]
+    num_tokens = batch.rows.token_ids_RS.shape[1]
     flop = config.micro_batch_size * flop_per_example(Arithmetic(PRESETS[model]), num_tokens)
     return {
         "model": model,
@@ -131,11 +132,9 @@ def flop_per_example(arithmetic: Arithmetic, num_tokens: int) -> float:
 def make_batch(size: int, network: Any) -> Batch:
     """The score prompt with a two-token answer, about random pixels."""
     prompt = ChatTemplate.of({"system_message": None}, network).token_ids(ChecksumTokenizer(), SCORE_QUESTION)
-    token_ids = torch.tensor([*prompt, 0, SPECIAL_TOKENS["<|im_end|>"]])
-    labels = torch.full_like(token_ids, IGNORED)
-    labels[-NUM_ANSWER_TOKENS:] = token_ids[-NUM_ANSWER_TOKENS:]
+    row = lay_out([prompt], [[0, SPECIAL_TOKENS["<|im_end|>"]]])
     pixels = torch.randint(0, 256, (size, IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3), dtype=torch.uint8)
-    return Batch(token_ids.repeat(size, 1), labels.repeat(size, 1), None, pixels, torch.arange(size), (), ())
+    return Batch(stack([row] * size), pixels, torch.arange(size), (), ())
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Micro-batches: examples with their pictures as the network takes them, decoded ahead of the device."""
 
-# B examples, I images, S tokens, H and W pixels, C = 3 channels
-from collections.abc import Callable, Iterable, Iterator, Sequence
+# R rows, I images, S tokens, H and W pixels, C = 3 channels
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -16,10 +17,8 @@ from artimuse.sources.ahead import map_ahead
 from artimuse.sources.fetch import fetch
 from artimuse.sources.location import Location
 from artimuse.training.examples import Example
+from artimuse.training.row import IGNORED, Row, Rows, lay_out, stack
 
-IGNORED = -100
-"""Label of a token that the loss is not on."""
-PADDING_ID = 0
 # What storage says today and not tomorrow: to leave such images out would make another run of it.
 _MAY_PASS = frozenset({"io_error", "access_denied", "timeout"})
 # A picture that is not there, or of a piece without examples; it is never part of the loss.
@@ -39,15 +38,12 @@ class BadImage:
 class Batch:
     """What goes through the network at a time."""
 
-    token_ids_BS: torch.Tensor
-    labels_BS: torch.Tensor
-    """Token ids of the answers, `IGNORED` elsewhere."""
-    mask_BS: torch.Tensor | None
-    """1 for tokens, 0 for padding, which is on the right; None if there is none."""
+    rows: Rows
+    """Neighbours about the same image share one."""
     pixels_IHWC: torch.Tensor
-    """uint8; each image once, however many examples are about it."""
-    images_B: torch.Tensor
-    """Which of the images an example is about."""
+    """uint8; each image once, however many rows are about it."""
+    images_R: torch.Tensor
+    """Which of the images a row is about."""
     examples: tuple[Example, ...]
     """Those with a picture, whose answers have labels."""
     bad: tuple[BadImage, ...]
@@ -59,11 +55,9 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         return replace(
             self,
-            token_ids_BS=self.token_ids_BS.to(device, non_blocking=True),
-            labels_BS=self.labels_BS.to(device, non_blocking=True),
-            mask_BS=None if self.mask_BS is None else self.mask_BS.to(device, non_blocking=True),
+            rows=self.rows.to(device),
             pixels_IHWC=self.pixels_IHWC.to(device, non_blocking=True),
-            images_B=self.images_B.to(device, non_blocking=True),
+            images_R=self.images_R.to(device, non_blocking=True),
         )
 
 
@@ -97,29 +91,22 @@ class BatchMaker:
             if isinstance(picture, RowError)
         )
         # Without any example the network still has to run: the other workers wait for its gradients.
-        rows = [([*self.prompt_ids(e.question), *e.answer_ids], len(e.answer_ids)) for e in examples]
-        rows = rows or [([*self.prompt_ids("")], 0)]
-        width = max(len(token_ids) for token_ids, _ in rows)
-        token_ids_BS = torch.full((len(rows), width), PADDING_ID)
-        labels_BS = torch.full((len(rows), width), IGNORED)
-        mask_BS = torch.zeros((len(rows), width), dtype=torch.long)
-        for i, (token_ids, num_answer) in enumerate(rows):
-            end = len(token_ids)
-            token_ids_BS[i, :end] = torch.tensor(token_ids)
-            mask_BS[i, :end] = 1
-            if examples and not isinstance(pictures[i], RowError):
-                labels_BS[i, end - num_answer : end] = token_ids_BS[i, end - num_answer : end]
+        rows = [self._row(list(group), by_uri) for _, group in groupby(examples, key=lambda example: example.uri)]
+        rows = rows or [lay_out([self.prompt_ids("")], [()])]
         pixels = [_GREY if isinstance(picture, RowError) else picture for picture in by_uri.values()] or [_GREY]
         places = {uri: place for place, uri in enumerate(by_uri)}
         return Batch(
-            token_ids_BS,
-            labels_BS,
-            None if bool(mask_BS.all()) else mask_BS,
+            stack(rows),
             torch.from_numpy(np.stack(pixels)),
-            torch.tensor([places[example.uri] for example in examples] or [0]),
+            torch.tensor([places[uri] for uri, _ in groupby(example.uri for example in examples)] or [0]),
             tuple(e for e, picture in zip(examples, pictures) if not isinstance(picture, RowError)),
             bad,
         )
+
+    def _row(self, examples: Sequence[Example], by_uri: Mapping[str, PixelArray | RowError]) -> Row:
+        row = lay_out([self.prompt_ids(e.question) for e in examples], [e.answer_ids for e in examples])
+        has_picture = not isinstance(by_uri[examples[0].uri], RowError)
+        return row if has_picture else replace(row, labels=[IGNORED] * len(row.labels))
 
     def _picture(self, uri: str) -> PixelArray | RowError:
         data = fetch(Location(uri), self.limits)

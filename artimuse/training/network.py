@@ -1,6 +1,6 @@
 """The network as it is trained: which weights move, and the loss of a micro-batch (paper section 4.3)."""
 
-# B examples, I images of H by W pixels in C = 3 channels, N image tokens, S tokens, L answer tokens of all examples,
+# R rows, I images of H by W pixels in C = 3 channels, N image tokens, S tokens, L answer tokens of all examples,
 # V vocabulary, D hidden size
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,8 @@ from artimuse.engines.pixels import normalize
 from artimuse.model.build import empty_model, fill
 from artimuse.model.load import Blueprint
 from artimuse.train_config import TrainConfig
-from artimuse.training.batch import IGNORED, Batch
+from artimuse.training.batch import Batch
+from artimuse.training.row import IGNORED
 from artimuse.training.vocabulary import NEW_ROWS, grow
 
 ADAPTED = r"model\.language_model\.layers\.\d+\.(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)"
@@ -59,25 +60,27 @@ class TrainedNetwork(nn.Module):
     def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """The sum of the cross entropies of all answer tokens, in float32, and their logits (L, V).
 
-        Each image is encoded once, and only the hidden states that an answer token is predicted from go through the
-        output layer.
+        Each image is encoded once, what questions about it share is read once, and only the hidden states that an
+        answer token is predicted from go through the output layer.
         """
         embeddings_IND = self.model.get_image_features(
             pixel_values=normalize(batch.pixels_IHWC, self.model.dtype),
             vision_feature_layer=-1,
             vision_feature_select_strategy="default",
         ).pooler_output
-        is_image_BS1 = (batch.token_ids_BS == self.model.config.image_token_id)[..., None]
-        inputs_BSD = self.model.get_input_embeddings()(batch.token_ids_BS)
-        hidden_BSD = self.model.model.language_model(
-            inputs_embeds=inputs_BSD.masked_scatter(is_image_BS1, embeddings_IND[batch.images_B]),
-            attention_mask=batch.mask_BS,
+        rows = batch.rows
+        is_image_RS1 = (rows.token_ids_RS == self.model.config.image_token_id)[..., None]
+        inputs_RSD = self.model.get_input_embeddings()(rows.token_ids_RS)
+        hidden_RSD = self.model.model.language_model(
+            inputs_embeds=inputs_RSD.masked_scatter(is_image_RS1, embeddings_IND[batch.images_R]),
+            attention_mask=rows.mask,
+            position_ids=rows.positions_RS,
             use_cache=False,
         ).last_hidden_state
-        next_BS = batch.labels_BS[:, 1:]
-        is_answer = next_BS != IGNORED
-        logits_LV = self.model.lm_head(hidden_BSD[:, :-1][is_answer]).float()
-        return functional.cross_entropy(logits_LV, next_BS[is_answer], reduction="sum"), logits_LV
+        next_RS = rows.labels_RS[:, 1:]
+        is_answer = next_RS != IGNORED
+        logits_LV = self.model.lm_head(hidden_RSD[:, :-1][is_answer]).float()
+        return functional.cross_entropy(logits_LV, next_RS[is_answer], reduction="sum"), logits_LV
 
 
 def _checkpoint_activations(model: Any) -> None:

@@ -14,8 +14,9 @@ from artimuse.images import decode
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import load_network, read_blueprint
 from artimuse.prompts import SCORE_QUESTION, attribute_question
-from artimuse.training.batch import IGNORED, BatchMaker
+from artimuse.training.batch import BatchMaker
 from artimuse.training.examples import Example
+from artimuse.training.row import IGNORED
 
 BLUEPRINT = read_blueprint(find_checkpoint("nano"))
 
@@ -44,7 +45,7 @@ def example(uri, question=SCORE_QUESTION, answer_ids=(5, 6)):
 def test_the_prompt_is_the_one_of_inference_token_by_token(maker, picture, question):
     network = load_network(find_checkpoint("nano"), dtype=torch.float32, device="cpu")
     engine = TransformersEngine(EngineConfig(model="nano", device="cpu", dtype="float32"), network)
-    [token_ids] = maker.batch([example(picture, question)]).token_ids_BS.tolist()
+    [token_ids] = maker.batch([example(picture, question)]).rows.token_ids_RS.tolist()
     assert token_ids == [*engine.prompt_ids(question).tolist(), 5, 6]
 
 
@@ -53,27 +54,42 @@ def test_the_pixels_are_those_of_inference(maker, picture):
     assert np.array_equal(pixels_HWC, decode(Path(picture).read_bytes(), DecodeLimits()).pixels_HWC)
 
 
-def test_the_loss_is_on_the_answer_only(maker, picture):
-    short, long = example(picture, answer_ids=[5]), example(picture, answer_ids=[7, 8, 9])
+@pytest.fixture
+def other(tmp_path):
+    path = tmp_path / "other.png"
+    Image.new("RGB", (4, 4), "red").save(path)
+    return str(path)
+
+
+def test_the_loss_is_on_the_answer_only(maker, picture, other):
+    short, long = example(picture, answer_ids=[5]), example(other, answer_ids=[7, 8, 9])
     batch = maker.batch([short, long])
-    labels = batch.labels_BS.numpy()
+    labels = batch.rows.labels_RS.tolist()
     length = len(prompt_ids(SCORE_QUESTION))
-    assert labels[0].tolist() == [IGNORED] * length + [5, IGNORED, IGNORED]
-    assert labels[1].tolist() == [IGNORED] * length + [7, 8, 9]
-    assert batch.mask_BS.tolist()[0] == [1] * (length + 1) + [0, 0]
+    assert labels[0] == [IGNORED] * length + [5, IGNORED, IGNORED]
+    assert labels[1] == [IGNORED] * length + [7, 8, 9]
+    assert batch.rows.mask.tolist()[0] == [1] * (length + 1) + [0, 0]
     assert batch.num_answer_tokens == 4
 
 
-def test_without_padding_there_is_no_mask(maker, picture):
-    assert maker.batch([example(picture), example(picture)]).mask_BS is None
+def test_without_padding_there_is_no_mask(maker, picture, other):
+    assert maker.batch([example(picture), example(other)]).rows.mask is None
 
 
-def test_an_image_is_read_once_for_all_examples_about_it(maker, picture, tmp_path):
-    other = tmp_path / "b.png"
-    Image.new("RGB", (4, 4), "red").save(other)
-    batch = maker.batch([example(picture), example(str(other)), example(picture)])
+def test_neighbours_about_the_same_image_share_a_row(maker, picture, other):
+    questions = [attribute_question(attribute) for attribute in ATTRIBUTES]
+    batch = maker.batch([*(example(picture, question) for question in questions), example(other)])
+    assert batch.images_R.tolist() == [0, 1]
+    assert batch.num_answer_tokens == 2 * len(batch.examples) == 18
+    row = batch.rows.token_ids_RS[0].tolist()
+    assert row.count(BLUEPRINT.config.image_token_id) == 49
+    assert len(row) < 0.5 * sum(len(prompt_ids(question)) + 2 for question in questions)
+
+
+def test_an_image_is_read_once_for_all_examples_about_it(maker, picture, other):
+    batch = maker.batch([example(picture), example(other), example(picture)])
     assert len(batch.pixels_IHWC) == 2
-    assert batch.images_B.tolist() == [0, 1, 0]
+    assert batch.images_R.tolist() == [0, 1, 0]
     assert (batch.pixels_IHWC[1, 0, 0] == torch.tensor([255, 0, 0])).all()
 
 
@@ -82,7 +98,7 @@ def test_an_image_that_cannot_be_decoded_has_no_part_in_the_loss(maker, picture,
     bad.write_bytes(b"no picture")
     batch = maker.batch([example(str(bad)), example(picture), example(str(tmp_path / "gone.png"))])
     assert [image.error.code for image in batch.bad] == ["unsupported_format", "not_found"]
-    assert (batch.labels_BS[[0, 2]] == IGNORED).all()
+    assert (batch.rows.labels_RS[[0, 2]] == IGNORED).all()
     assert batch.num_answer_tokens == 2
     assert len(batch.examples) == 1
 
@@ -90,7 +106,7 @@ def test_an_image_that_cannot_be_decoded_has_no_part_in_the_loss(maker, picture,
 def test_a_piece_without_examples_still_goes_through_the_network(maker):
     batch = maker.batch([])
     assert batch.pixels_IHWC.shape == (1, 448, 448, 3)
-    assert (batch.labels_BS == IGNORED).all()
+    assert (batch.rows.labels_RS == IGNORED).all()
     assert batch.num_answer_tokens == 0
 
 

@@ -13,20 +13,30 @@ from artimuse.training.network import TrainedNetwork, optimizer_groups
 CPU = torch.device("cpu")
 
 
-def test_an_image_encoded_once_for_several_questions_gives_the_loss_of_each_on_its_own(tmp_path):
+@pytest.mark.parametrize("order", [(0, 1, 1, 0), (0, 0, 1, 0), (0, 0, 0, 0)])
+def test_an_image_read_once_for_several_questions_gives_the_loss_of_each_on_its_own(tmp_path, order):
     checkpoint = find_checkpoint("nano")
     blueprint = read_blueprint(checkpoint)
     paths = [tmp_path / f"{shade}.png" for shade in (40, 200)]
     for path in paths:
         Image.new("RGB", (20, 20), (int(path.stem), 90, 30)).save(path)
     maker = BatchMaker(lambda question: blueprint.template.token_ids(blueprint.tokenizer, question), DecodeLimits())
-    examples = [Example("id", str(paths[i]), f"Question {i}?", [5 + i] * (1 + i), None) for i in (0, 1, 1, 0)]
+    examples = [
+        Example("id", str(paths[i]), f"Question {number}?", [5 + i, 9] * (1 + number), None)
+        for number, i in enumerate(order)
+    ]
     network = TrainedNetwork(blueprint, paper_score_finetune("", ""), dtype=torch.float32, device=CPU).eval()
     together, logits_LV = network(maker.batch(examples))
-    assert len(maker.batch(examples).pixels_IHWC) == 2
+    assert len(maker.batch(examples).pixels_IHWC) == len(set(order))
     alone = [network(maker.batch([example])) for example in examples]
     torch.testing.assert_close(together, torch.stack([loss for loss, _ in alone]).sum(), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(logits_LV, torch.cat([logits for _, logits in alone]), rtol=1e-4, atol=1e-4)
+    torch.stack([loss for loss, _ in alone]).sum().backward()
+    expected = {name: weight.grad.clone() for name, weight in network.trained()}
+    network.zero_grad()
+    network(maker.batch(examples))[0].backward()
+    for name, weight in network.trained():
+        torch.testing.assert_close(weight.grad, expected[name], rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(
