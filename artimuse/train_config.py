@@ -81,7 +81,8 @@ class TrainConfig:
     micro_batch_size: int = 4
     """Examples that a worker has in the network at a time."""
     questions_together: int = 1
-    """Examples about one image that come one after the other: those of a micro-batch read and encode it once."""
+    """Examples about one image that come one after the other: those of a micro-batch share a row, in which the image
+    and what their questions begin with are there once."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm."""
     max_sequence_length: int = 8192
