@@ -46,7 +46,7 @@ nano: $(VENV)/.dev
 nano-eval: $(VENV)/.dev
 	$(BIN)/python scripts/nano_eval.py
 
-# The paper's tables 4 and 10 on nano: some hours, resumable, after `make nano`.
+# The paper's tables 4 and 10 on nano: more than an hour, resumable, after `make nano`.
 ablations: $(VENV)/.dev
 	$(BIN)/python benchmarks/ablations.py
 
