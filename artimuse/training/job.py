@@ -1,4 +1,4 @@
-"""What Ray Train is given. Its controller reads this too, before there are workers, and should not wait for torch."""
+"""What Ray Train is given. Its controller reads this too, so nothing here imports the network."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass

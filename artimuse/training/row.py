@@ -1,8 +1,8 @@
 """One row of a micro-batch: an image, what all questions about it begin with, and then each question with its answer.
 
-What is shared is read once, as in inference: eight texts of 130 tokens about an image of InternVL3 are 1,400 tokens in
-place of 3,400. A question sees what is shared and itself, and its positions go on from what is shared, so that every
-answer has the loss that it has on its own.
+What is shared is read once, as in inference: eight texts of 130 tokens about an image of InternVL3 are about 1,400
+tokens in place of 3,400. A question sees what is shared and itself, and its positions go on from what is shared, so
+that every answer has the loss that it has on its own.
 """
 
 # R rows, S tokens
