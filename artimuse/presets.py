@@ -58,6 +58,7 @@ def nano_base(annotations: str, output: str, **overrides: Any) -> TrainConfig:
         "weight_decay": 0.05,
         "epochs": 4,
         "batch_size": 16,
+        "questions_together": 2,
     }
     return TrainConfig(annotations=annotations, output=output, preset="nano_base", **{**NANO, **stage, **overrides})
 
@@ -108,7 +109,7 @@ NANO: dict[str, Any] = {
     "workers": "2",
     "device": "cpu",
     "dtype": "float32",
-    "checkpoint_steps": 800,
+    "checkpoint_steps": 1000,
     "tracker": "none",
 }
 """What the stages of the built-in model share: two workers with a core each."""

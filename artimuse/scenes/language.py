@@ -23,7 +23,7 @@ from artimuse.scoring import STRATEGIES
 LISTED = ("ordered_100", "existing_50", "existing_25", "levels_5", "score_as_text")
 """Strategies whose answers have an order that is older than this project; `unordered_100` has none."""
 ONE_IN = 12
-"""So many rows to each that comes a second time with a question of each sort."""
+"""So many scenes to each that is asked about a second time, by a question of each sort."""
 LIST_LENGTH = 48
 """Entries, and a third as many where an entry is a number of several tokens: the longest row is what a step takes."""
 LIST_STEP = 5.0
@@ -37,32 +37,39 @@ Row = dict[str, Any]
 def write_language(scenes: str | Path, folder: str | Path) -> Path:
     """From the tables that `write_scenes` wrote, tables for `--targets answers`; returns the folder.
 
-    One row in `ONE_IN` comes again with an attribute's question, one with a score's, one with a list's.
+    One row in `ONE_IN` is followed by another about its picture, with an attribute's question; one with a score's, one
+    with a list's.
     """
     scenes, folder = Path(scenes).absolute(), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for path in sorted(scenes.glob("*.parquet")):
         seen = [{**row, "uri": str(scenes / row["uri"])} for row in pq.read_table(path).to_pylist()]
-        random = np.random.RandomState(0)
-        rows = [*seen, *_form(seen, random)]
+        rows = list(_asked_again(seen, np.random.RandomState(0)))
         pq.write_table(pa.Table.from_pylist(rows, schema=ANNOTATION_SCHEMA), folder / path.name)
     return folder
 
 
+def _asked_again(seen: list[Row], random: np.random.RandomState) -> Iterator[Row]:
+    """All rows, some of them with another right behind, so that a picture is read once for both."""
+    form = list(_form(seen, random))
+    second = dict(zip(random.permutation(len(seen)).tolist(), form))
+    for i, row in enumerate(seen):
+        yield row
+        if i in second:
+            yield {**row, **second[i]}
+
+
 def _form(seen: list[Row], random: np.random.RandomState) -> Iterator[Row]:
+    """Questions and answers."""
     asked = [strategy for strategy in STRATEGIES.values() if not strategy.new_tokens]
     for i in range(len(seen) // ONE_IN):
         attribute = ATTRIBUTES[i % len(ATTRIBUTES)]
         other = seen[random.randint(len(seen))]
-        yield _row(seen, random, attribute_question(attribute), other[attribute.slug])
+        yield {"question": attribute_question(attribute), "answer": other[attribute.slug]}
         strategy = asked[i % len(asked)]
         if answer := _written(strategy, random.uniform(0, 100)):
-            yield _row(seen, random, strategy.question, answer)
-        yield _row(seen, random, LIST_QUESTION, _list(STRATEGIES[LISTED[i % len(LISTED)]], random))
-
-
-def _row(seen: list[Row], random: np.random.RandomState, question: str, answer: str) -> Row:
-    return {**seen[random.randint(len(seen))], "question": question, "answer": answer}
+            yield {"question": strategy.question, "answer": answer}
+        yield {"question": LIST_QUESTION, "answer": _list(STRATEGIES[LISTED[i % len(LISTED)]], random)}
 
 
 def _list(strategy: ScoreStrategy, random: np.random.RandomState) -> str:

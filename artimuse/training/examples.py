@@ -3,7 +3,9 @@
 The plan is an Arrow file that workers map into memory, so that its size costs them nothing and a row is read by number.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+# E examples
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -60,6 +62,17 @@ class Examples:
     def __getitem__(self, number: int) -> Example:
         [row] = self._table.slice(number, 1).to_pylist()
         return Example(**row)
+
+    def lengths(self, prompt_ids: Callable[[str], Sequence[int]]) -> IntArray:
+        """Tokens of each example; `prompt_ids` are those of the whole prompt of a question."""
+        lengths = []
+        for batch in self._table.to_batches():
+            questions = batch.column("question").dictionary_encode()
+            of_prompts = np.array([len(prompt_ids(question)) for question in questions.dictionary.to_pylist()])
+            of_answers = pc.list_value_length(batch.column("answer_ids")).to_numpy()
+            lengths.append(of_prompts[questions.indices.to_numpy()] + of_answers)
+        lengths_E: IntArray = np.concatenate(lengths)
+        return lengths_E
 
     def group_starts(self, size: int) -> IntArray:
         """Numbers of the examples that groups begin with: up to `size` neighbours about the same image."""

@@ -40,8 +40,8 @@ class Rows:
     positions_RS: torch.Tensor | None
     """None: 0, 1, 2 and so on."""
     mask: torch.Tensor | None
-    """None if every token sees all before it; (R, S), 1 for tokens and 0 for padding, if there is some; (R, 1, S, S),
-    true where a token (first S) sees another one, if rows have several questions."""
+    """(R, 1, S, S), true where a token (first S) sees another one. None: every token sees all before it, which no
+    padding is, so that a device can use its fastest attention."""
 
     def to(self, device: torch.device) -> "Rows":
         return Rows(
@@ -74,8 +74,7 @@ def stack(rows: Sequence[Row]) -> Rows:
     if (parts_RS == SHARED).any():
         positions_RS = filled([row.positions for row in rows], 0)
         return Rows(token_ids_RS, labels_RS, positions_RS, _mask(parts_RS))
-    is_token_RS = parts_RS != PADDING
-    return Rows(token_ids_RS, labels_RS, None, None if is_token_RS.all() else is_token_RS.long())
+    return Rows(token_ids_RS, labels_RS, None, None)
 
 
 def _num_shared(prompts: Sequence[Sequence[int]]) -> int:

@@ -58,15 +58,16 @@ class Worker:
         self.tokenizer = cast(Tokenizer, self.blueprint.tokenizer)
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="artimuse-")))
         self.examples = Examples(job.output.local_copy(TRAIN_FILE, place))
+        prompt_ids = cache(self._prompt_ids)
         self.order = Order(
-            len(self.examples),
+            self.examples.lengths(prompt_ids),
             config.batch_size,
             config.epochs,
             config.seed,
             starts_G=self.examples.group_starts(config.questions_together),
         )
         self.maker = BatchMaker(
-            cache(self._prompt_ids),
+            prompt_ids,
             config.limits,
             # The pictures of the next step are decoded while this one is computed.
             ahead=2 * micro_steps(config, self.crew.size),

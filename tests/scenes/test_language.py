@@ -7,7 +7,7 @@ import pytest
 from artimuse.attributes import ATTRIBUTES
 from artimuse.datasets.table import TableReader
 from artimuse.prompts import CAPTION_QUESTION, LIST_QUESTION, attribute_question
-from artimuse.scenes.language import LIST_LENGTH, LIST_STEP, write_language
+from artimuse.scenes.language import LIST_LENGTH, LIST_STEP, ONE_IN, write_language
 from artimuse.scenes.table import write_scenes
 from artimuse.scoring import STRATEGIES
 
@@ -32,9 +32,14 @@ def answers(annotations, question):
 
 def test_every_scene_keeps_its_caption(places, annotations):
     scenes = list(TableReader().read(str(places[0]), "train"))
-    assert annotations[:NUM_SCENES] == scenes
-    assert all(found.question == CAPTION_QUESTION for found in scenes)
-    assert not answers(annotations[NUM_SCENES:], CAPTION_QUESTION)
+    assert [found for found in annotations if found.question == CAPTION_QUESTION] == scenes
+
+
+def test_a_scene_is_asked_about_at_most_once_more_right_behind_its_caption(annotations):
+    seconds = [i for i, found in enumerate(annotations) if found.question != CAPTION_QUESTION]
+    assert 0.2 * NUM_SCENES < len(seconds) <= 3 * NUM_SCENES // ONE_IN
+    assert all(annotations[i].uri == annotations[i - 1].uri for i in seconds)
+    assert all(annotations[i - 1].question == CAPTION_QUESTION for i in seconds)
 
 
 def test_every_attribute_is_asked_about_and_answered_about_another_picture(annotations):

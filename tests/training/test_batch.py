@@ -68,12 +68,7 @@ def test_the_loss_is_on_the_answer_only(maker, picture, other):
     length = len(prompt_ids(SCORE_QUESTION))
     assert labels[0] == [IGNORED] * length + [5, IGNORED, IGNORED]
     assert labels[1] == [IGNORED] * length + [7, 8, 9]
-    assert batch.rows.mask.tolist()[0] == [1] * (length + 1) + [0, 0]
     assert batch.num_answer_tokens == 4
-
-
-def test_without_padding_there_is_no_mask(maker, picture, other):
-    assert maker.batch([example(picture), example(other)]).rows.mask is None
 
 
 def test_neighbours_about_the_same_image_share_a_row(maker, picture, other):

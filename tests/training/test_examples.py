@@ -95,6 +95,15 @@ def test_a_plan_is_read_by_number(tmp_path):
     assert examples[3].answer_ids == list(next(make().examples([BOTH])).answer_ids)
 
 
+def test_the_length_of_an_example_is_that_of_its_prompt_and_its_answer(tmp_path):
+    path = tmp_path / "plan.arrow"
+    [example, *_] = make().examples([BOTH])
+    many = [replace(example, question=str(i % 3), answer_ids=[7] * (i % 4)) for i in range(9000)]
+    write_examples(path, many)
+    lengths = Examples(path).lengths(lambda question: [0] * (10 + int(question)))
+    assert lengths.tolist() == [10 + i % 3 + i % 4 for i in range(9000)]
+
+
 def test_neighbours_about_one_image_are_grouped_up_to_a_size(tmp_path):
     path = tmp_path / "plan.arrow"
     [example, *_] = make().examples([BOTH])

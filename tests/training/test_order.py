@@ -3,7 +3,8 @@ import pytest
 
 from artimuse.training.order import Order, micro_batches
 
-ORDER = Order(num_examples=21, batch_size=8, num_epochs=2, seed=3)
+LENGTHS = np.arange(21) % 5
+ORDER = Order(LENGTHS, batch_size=8, num_epochs=2, seed=3)
 
 
 def test_every_epoch_goes_through_all_examples_once_in_an_order_of_its_own():
@@ -18,20 +19,33 @@ def test_the_last_step_of_an_epoch_may_be_smaller():
 
 
 def test_a_step_is_made_of_the_same_examples_whatever_was_asked_before():
-    again = Order(num_examples=21, batch_size=8, num_epochs=2, seed=3)
+    again = Order(LENGTHS, batch_size=8, num_epochs=2, seed=3)
     assert again.examples(4).tolist() == ORDER.examples(4).tolist()
-    assert Order(21, 8, 2, seed=4).examples(4).tolist() != ORDER.examples(4).tolist()
+    assert Order(LENGTHS, 8, 2, seed=4).examples(4).tolist() != ORDER.examples(4).tolist()
 
 
 def test_groups_stay_together_in_an_order_of_their_own():
     starts = np.array([0, 3, 4, 9])
-    order = Order(11, 11, 3, seed=1, starts_G=starts)
+    order = Order(np.ones(11, int), 1, 3, seed=1, starts_G=starts)
     groups = [[0, 1, 2], [3], [4, 5, 6, 7, 8], [9, 10]]
-    epochs = [order.examples(step).tolist() for step in range(3)]
+    epochs = [[int(order.examples(step)[0]) for step in range(first, first + 11)] for first in (0, 11, 22)]
     for epoch in epochs:
         assert sorted(epoch) == list(range(11))
         assert all(epoch[epoch.index(group[0]) :][: len(group)] == group for group in groups)
     assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
+def test_the_longest_come_first_within_a_step_and_steps_are_the_same_sets_as_without_lengths():
+    plain = Order(np.ones(21, int), batch_size=8, num_epochs=2, seed=3)
+    for step in range(6):
+        examples = ORDER.examples(step)
+        assert LENGTHS[examples].tolist() == sorted(LENGTHS[examples].tolist(), reverse=True)
+        assert sorted(examples) == sorted(plain.examples(step))
+
+
+def test_groups_that_are_longest_together_come_first():
+    order = Order(np.array([1, 1, 9, 4, 4, 4]), 6, 1, seed=0, starts_G=np.array([0, 2, 3]))
+    assert order.examples(0).tolist() == [3, 4, 5, 2, 0, 1]
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 5, 16])

@@ -1,5 +1,3 @@
-import torch
-
 from artimuse.training.row import IGNORED, PADDING_ID, lay_out, stack
 
 
@@ -33,9 +31,8 @@ def test_a_token_sees_what_is_shared_and_its_own_question():
     assert rows.mask.any(dim=-1).all()
 
 
-def test_rows_of_one_question_each_need_no_positions_and_at_most_a_mask_of_padding():
-    even = stack([lay_out([[1, 2]], [[8]])] * 2)
-    assert (even.positions_RS, even.mask) == (None, None)
-    uneven = stack([lay_out([[1, 2]], [[8]]), lay_out([[1]], [[8]])])
-    assert uneven.positions_RS is None
-    assert torch.equal(uneven.mask, torch.tensor([[1, 1, 1], [1, 1, 0]]))
+def test_rows_of_one_question_each_need_neither_positions_nor_a_mask():
+    rows = stack([lay_out([[1, 2]], [[8]]), lay_out([[1]], [[8]])])
+    assert rows.token_ids_RS.tolist() == [[1, 2, 8], [1, 8, PADDING_ID]]
+    assert rows.labels_RS.tolist() == [[IGNORED, IGNORED, 8], [IGNORED, 8, IGNORED]]
+    assert (rows.positions_RS, rows.mask) == (None, None)

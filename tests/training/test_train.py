@@ -271,7 +271,8 @@ def plain_loop(config: TrainConfig, examples: Examples) -> list[tuple[float, dic
     ]
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.999))
     starts = examples.group_starts(config.questions_together)
-    order = Order(len(examples), config.batch_size, config.epochs, config.seed, starts_G=starts)
+    lengths = examples.lengths(lambda question: network.template.token_ids(network.tokenizer, question))
+    order = Order(lengths, config.batch_size, config.epochs, config.seed, starts_G=starts)
     schedule = get_cosine_schedule_with_warmup(optimizer, math.ceil(0.03 * order.num_steps), order.num_steps)
     found = []
     for step in range(order.num_steps):
