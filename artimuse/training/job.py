@@ -33,11 +33,20 @@ def work(loop_config: dict[str, Any]) -> None:
     job: TrainJob = loop_config["job"]
     if ray.get(job.board.read.remote()).problem:
         return
-    try:
-        with ExitStack() as stack:
-            Worker(job, stack).run()
-    except FINAL as error:
-        # It would come again: the workers that Ray starts in place of these find it and return.
-        ray.get(job.board.update.remote(problem=(type(error).__name__, str(error))))
-        # Other workers may be waiting for this one: Ray ends them only if it fails.
-        raise
+    with ExitStack() as stack:
+        try:
+            worker = Worker(job, stack)
+        except FINAL as error:
+            _tell(job, error)
+            # Other workers may be waiting for this one: Ray ends them only if it fails.
+            raise
+        try:
+            worker.run()
+        except FINAL as error:
+            # All workers have it and return: Ray would start others in place of those that fail.
+            _tell(job, error)
+
+
+def _tell(job: TrainJob, error: Exception) -> None:
+    """The driver raises it; workers that Ray starts after it find it and return."""
+    ray.get(job.board.update.remote(problem=(type(error).__name__, str(error))))
