@@ -19,8 +19,8 @@ class Order:
     def __init__(
         self, lengths_E: IntArray, batch_size: int, num_epochs: int, seed: int, *, starts_G: IntArray | None = None
     ) -> None:
-        """`lengths_E` are in tokens; `starts_G` the examples that groups begin with, which stay together. Default: of
-        one.
+        """`lengths_E` are in tokens. `starts_G` are the examples that groups begin with, which stay together; without
+        them every example is on its own.
         """
         self.num_examples = len(lengths_E)
         self.batch_size = batch_size
