@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from artimuse.configs import ScoreConfig as ScoreConfig
+    from artimuse.configs.score import ScoreConfig as ScoreConfig
     from artimuse.errors import ArtiMuseError as ArtiMuseError
     from artimuse.errors import BadCheckpoint as BadCheckpoint
     from artimuse.errors import UnreadableImage as UnreadableImage
@@ -19,7 +19,7 @@ _HOMES = {
     "ArtiMuseError": "artimuse.errors",
     "BadCheckpoint": "artimuse.errors",
     "Score": "artimuse.scorer",
-    "ScoreConfig": "artimuse.configs",
+    "ScoreConfig": "artimuse.configs.score",
     "Scorer": "artimuse.scorer",
     "UnreadableImage": "artimuse.errors",
     "load": "artimuse.scorer",

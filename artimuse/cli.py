@@ -19,17 +19,17 @@ LOG_WIDTH = 120
 
 # verb -> (configuration class, function), as "module:name" so that --help loads neither torch nor ray.
 VERBS: dict[str, tuple[str, str]] = {
-    "score": ("artimuse.configs:ScoreConfig", "artimuse.pipelines.score:run"),
-    "verify": ("artimuse.configs:VerifyConfig", "artimuse.sinks.verify:run"),
-    "train": ("artimuse.train_config:TrainConfig", "artimuse.training.run:run"),
-    "export": ("artimuse.configs:ExportConfig", "artimuse.training.export:run"),
-    "bench": ("artimuse.configs:BenchConfig", "artimuse.bench.run:run"),
-    "demo": ("artimuse.configs:DemoConfig", "artimuse.demo:run"),
+    "score": ("artimuse.configs.score:ScoreConfig", "artimuse.pipelines.score:run"),
+    "verify": ("artimuse.configs.verify:VerifyConfig", "artimuse.sinks.verify:run"),
+    "train": ("artimuse.configs.train:TrainConfig", "artimuse.training.run:run"),
+    "export": ("artimuse.configs.export:ExportConfig", "artimuse.training.export:run"),
+    "bench": ("artimuse.configs.bench:BenchConfig", "artimuse.bench.run:run"),
+    "demo": ("artimuse.configs.demo:DemoConfig", "artimuse.demo:run"),
 }
 
 
 # Where the defaults of a verb's options come from, if they depend on its arguments.
-DEFAULTS = {"train": "artimuse.presets:asked_for"}
+DEFAULTS = {"train": "artimuse.configs.presets:asked_for"}
 # Extras of pyproject.toml whose packages a verb needs.
 EXTRAS = {"train": "train", "export": "train"}
 

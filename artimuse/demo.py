@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from artimuse.configs import DemoConfig, ScoreConfig
+from artimuse.configs.demo import DemoConfig
+from artimuse.configs.score import ScoreConfig
 from artimuse.pipelines.report import ScoreReport
 from artimuse.pipelines.score import run as score
 from artimuse.scenes.draw import save_picture

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
-from artimuse.engine_config import EngineConfig
+from artimuse.configs.engine import EngineConfig
 from artimuse.engines import open_engine, reference_of
 from artimuse.interfaces import FloatArray, PixelArray, ScoreStrategy
 from artimuse.scorer import Scorer

@@ -9,9 +9,8 @@ import numpy as np
 from PIL import Image
 
 from artimuse.attributes import attributes_named
-from artimuse.configs import StrategyName
-from artimuse.decode_limits import DecodeLimits
-from artimuse.engine_config import DEFAULT_MODEL, Device, DType, EngineConfig
+from artimuse.configs.engine import DEFAULT_MODEL, Device, DType, EngineConfig, StrategyName
+from artimuse.configs.limits import DecodeLimits
 from artimuse.engines import open_engine
 from artimuse.errors import EngineFailed, RowError, UnreadableImage
 from artimuse.images import decode, resize

@@ -20,13 +20,13 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from artimuse.attributes import ATTRIBUTES
+from artimuse.configs.presets import nano_score_finetune, nano_text_pretrain
+from artimuse.configs.train import TrainConfig
 from artimuse.interfaces import AnnotationKind
-from artimuse.presets import nano_score_finetune, nano_text_pretrain
 from artimuse.scenes.evaluation import evaluate
 from artimuse.scenes.table import choose_scenes, write_scenes
 from artimuse.schema import ANNOTATION_SCHEMA
 from artimuse.scorer import load
-from artimuse.train_config import TrainConfig
 from artimuse.training.run import run
 
 ROOT = Path(__file__).parents[1]

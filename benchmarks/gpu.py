@@ -9,7 +9,7 @@ import logging
 from pathlib import Path
 
 from artimuse.bench.measure import Workload, measure
-from artimuse.engine_config import EngineConfig
+from artimuse.configs.engine import EngineConfig
 
 
 def main() -> None:

@@ -20,9 +20,9 @@ import ray
 from PIL import Image
 from rich.console import Console
 
-from artimuse.configs import ScoreConfig
-from artimuse.decode_limits import DecodeLimits
-from artimuse.engine_config import EngineConfig
+from artimuse.configs.engine import EngineConfig
+from artimuse.configs.limits import DecodeLimits
+from artimuse.configs.score import ScoreConfig
 from artimuse.pipelines.rows import RowDecoder, RowScorer, ScoreJob
 from artimuse.pipelines.score import run as score
 from artimuse.sinks.parquet import ParquetSink

@@ -36,7 +36,8 @@ def one_size(num_rows: int) -> dict[str, object]:
     import ray
     from rich.console import Console
 
-    from artimuse.configs import ScoreConfig, VerifyConfig
+    from artimuse.configs.score import ScoreConfig
+    from artimuse.configs.verify import VerifyConfig
     from artimuse.pipelines.score import run as score
     from artimuse.sinks.verify import run as verify
 

@@ -25,13 +25,13 @@ from artimuse.bench.flop import Arithmetic
 from artimuse.bench.machine import describe
 from artimuse.bench.networks import PRESETS, random_weights
 from artimuse.bench.tokenizer import SPECIAL_TOKENS, ChecksumTokenizer
+from artimuse.configs.presets import paper_score_finetune, paper_text_pretrain
+from artimuse.configs.train import TrainConfig
 from artimuse.engines.network import resolve_device, resolve_dtype
 from artimuse.images import IMAGE_SIZE_PX
 from artimuse.model.build import empty_model
 from artimuse.model.template import ChatTemplate
-from artimuse.presets import paper_score_finetune, paper_text_pretrain
 from artimuse.prompts import SCORE_QUESTION, attribute_question
-from artimuse.train_config import TrainConfig
 from artimuse.training.batch import Batch
 from artimuse.training.network import TrainedNetwork
 from artimuse.training.row import SHARED, Row, lay_out, stack

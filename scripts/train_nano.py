@@ -16,13 +16,13 @@ import torch
 from random_nano import main as make_random
 from rich.console import Console
 
+from artimuse.configs.presets import nano_base, nano_score_finetune, nano_text_pretrain
+from artimuse.configs.train import TrainConfig
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import read_blueprint
 from artimuse.model.save import save_checkpoint
-from artimuse.presets import nano_base, nano_score_finetune, nano_text_pretrain
 from artimuse.scenes.language import write_language
 from artimuse.scenes.table import write_scenes
-from artimuse.train_config import TrainConfig
 from artimuse.training.run import run
 
 BUILD = Path(__file__).parents[1] / "build" / "nano"

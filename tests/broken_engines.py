@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from artimuse.engine_config import EngineConfig
+from artimuse.configs.engine import EngineConfig
 from artimuse.engines import _REFERENCES, ENGINES
 from artimuse.engines.fake import FakeEngine
 from artimuse.engines.transformers import EncodedImages, TransformersEngine

@@ -1,7 +1,7 @@
 import pytest
 
 from artimuse.attributes import ATTRIBUTES, attributes_named
-from artimuse.configs import ScoreConfig
+from artimuse.configs.score import ScoreConfig
 
 
 def test_all_none_and_some_in_the_order_of_the_paper():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artimuse.decode_limits import DecodeLimits
+from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import RowError
 from artimuse.images import DecodedImage, decode, phash
 

@@ -18,10 +18,8 @@ LAYERS = (
     ("remote",),
     ("scoring", "images", "image_metadata"),
     ("image_texts",),
-    ("presets",),
-    ("train_config",),
     ("configs", "schema"),
-    ("prompts", "engine_config", "decode_limits"),
+    ("prompts",),
     ("attributes", "interfaces", "errors", "environment", "progress", "metrics"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from artimuse.engine_config import EngineConfig
+from artimuse.configs.engine import EngineConfig
 from artimuse.parity import TOLERANCE_16_BIT, _compared, certify
 from artimuse.scoring import STRATEGIES
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 import artimuse
 from artimuse.attributes import ATTRIBUTES
-from artimuse.engine_config import EngineConfig
+from artimuse.configs.engine import EngineConfig
 from artimuse.engines.fake import FakeEngine
 from artimuse.errors import BadCheckpoint, EngineFailed, UnreadableImage
 from artimuse.scorer import Scorer

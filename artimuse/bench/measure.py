@@ -14,7 +14,7 @@ from artimuse.bench.machine import describe
 from artimuse.bench.networks import RANDOM, random_network
 from artimuse.bench.official import OfficialLoop
 from artimuse.bench.report import BenchReport, Comparison, Spread
-from artimuse.engine_config import EngineConfig
+from artimuse.configs.engine import EngineConfig
 from artimuse.engines import engine_class
 from artimuse.engines.answers import STOP_TOKEN
 from artimuse.engines.network import resolve_device, resolve_dtype

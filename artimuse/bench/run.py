@@ -5,7 +5,7 @@ from rich.console import Console
 
 from artimuse.bench.measure import Workload, measure
 from artimuse.bench.report import BenchReport
-from artimuse.configs import BenchConfig
+from artimuse.configs.bench import BenchConfig
 from artimuse.engines.memory import is_out_of_memory
 from artimuse.errors import EngineFailed
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from importlib import import_module
 
-from artimuse.engine_config import EngineConfig, EngineName
+from artimuse.configs.engine import EngineConfig, EngineName
 from artimuse.interfaces import Engine
 
 # As "module:class", so that choosing one engine does not import the packages of the others.

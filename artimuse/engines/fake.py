@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from artimuse.engine_config import EngineConfig
+from artimuse.configs.engine import EngineConfig
 from artimuse.interfaces import BoolArray, Capability, FloatArray, PixelArray, Text, Tokenizer
 
 

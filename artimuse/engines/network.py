@@ -5,7 +5,7 @@ from typing import cast
 
 import torch
 
-from artimuse.engine_config import EngineConfig
+from artimuse.configs.engine import EngineConfig
 from artimuse.engines.answers import AnswerReader
 from artimuse.engines.pixels import normalize
 from artimuse.interfaces import Capability, PixelArray, Tokenizer

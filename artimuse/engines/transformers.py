@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from artimuse.engine_config import EngineConfig
+from artimuse.configs.engine import EngineConfig
 from artimuse.engines.answers import candidate_ids
 from artimuse.engines.attention import attention_of
 from artimuse.engines.decoder import Decoder, KeysValues

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from artimuse.engine_config import EngineConfig
+from artimuse.configs.engine import EngineConfig
 from artimuse.engines.answers import AnswerReader, candidate_ids
 from artimuse.engines.network import resolve_device, resolve_dtype
 from artimuse.errors import EngineFailed

@@ -38,7 +38,7 @@ from vllm.platforms import current_platform
 from vllm.transformers_utils.config import register_config_parser
 from vllm.transformers_utils.config_parser_base import ConfigParserBase
 
-from artimuse.engine_config import EngineConfig
+from artimuse.configs.engine import EngineConfig
 from artimuse.engines.pixels import normalize
 from artimuse.errors import ArtiMuseError, EngineFailed
 from artimuse.images import IMAGE_SIZE_PX

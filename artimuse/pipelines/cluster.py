@@ -14,8 +14,8 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext
 from ray.exceptions import AuthenticationError
 
-from artimuse.configs import ScoreConfig
-from artimuse.engine_config import Device
+from artimuse.configs.engine import Device
+from artimuse.configs.score import ScoreConfig
 from artimuse.errors import ClusterProblem
 
 # What CPU workers leave free for writing parts and reading the plan: a pool that takes every CPU starves them.

@@ -11,7 +11,7 @@ from typing import Any
 
 import artimuse
 from artimuse.attributes import ATTRIBUTES, attributes_named
-from artimuse.configs import ScoreConfig
+from artimuse.configs.score import ScoreConfig
 from artimuse.errors import BadOutput
 from artimuse.images import IMAGE_SIZE_PX
 from artimuse.model.digest import weights_digest

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from artimuse.configs import ScoreConfig
+from artimuse.configs.score import ScoreConfig
 from artimuse.errors import BadOutput, Interrupted, RowError
 from artimuse.parity import ParityCertificate
 from artimuse.pipelines import cluster

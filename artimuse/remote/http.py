@@ -11,7 +11,7 @@ from typing import Any, cast
 import aiohttp
 from fsspec.asyn import get_loop, sync
 
-from artimuse.decode_limits import HttpAccess
+from artimuse.configs.limits import HttpAccess
 from artimuse.remote.read import TooLarge, whole
 from artimuse.remote.retries import FinalAnswer, with_retries
 

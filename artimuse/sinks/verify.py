@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from artimuse.configs import VerifyConfig
+from artimuse.configs.verify import VerifyConfig
 from artimuse.errors import BadOutput
 from artimuse.progress import RunProgress
 from artimuse.sinks.parts import PARTS, STAGED, part_name, parts_by_shard

@@ -4,7 +4,7 @@ import tarfile
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
-from artimuse.decode_limits import DecodeLimits
+from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import ErrorCode, RowError
 from artimuse.images import too_large
 from artimuse.remote.http import is_http, read_http

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from artimuse.decode_limits import DEFAULT_FORMATS
+from artimuse.configs.limits import DEFAULT_FORMATS
 from artimuse.errors import BadInput
 from artimuse.remote.http import is_http
 from artimuse.sources.containers import ContainerFiles

@@ -1,9 +1,9 @@
 """What a run starts from: the base, with the tokens that its strategy adds to the vocabulary."""
 
+from artimuse.configs.train import TrainConfig
 from artimuse.model.find import Checkpoint, find_checkpoint
 from artimuse.model.load import Blueprint, read_blueprint
 from artimuse.scoring import STRATEGIES
-from artimuse.train_config import TrainConfig
 
 
 def open_base(config: TrainConfig, checkpoint: Checkpoint | None = None) -> Blueprint:

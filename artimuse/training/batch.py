@@ -9,7 +9,7 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from artimuse.decode_limits import DecodeLimits
+from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import RowError, StorageProblem
 from artimuse.images import IMAGE_SIZE_PX, decode
 from artimuse.interfaces import PixelArray

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from artimuse.train_config import TrainConfig
+from artimuse.configs.train import TrainConfig
 from artimuse.training.checkpoint import TrainState
 from artimuse.training.compare import Likeness
 

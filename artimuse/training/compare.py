@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from artimuse.attributes import ATTRIBUTES
+from artimuse.configs.train import TrainConfig
 from artimuse.engines.answers import candidate_ids
 from artimuse.engines.pixels import normalize
 from artimuse.errors import ExportFailed
@@ -17,7 +18,6 @@ from artimuse.model.load import Network
 from artimuse.prompts import attribute_question
 from artimuse.scoring import STRATEGIES
 from artimuse.scoring.tokens import TokenStrategy
-from artimuse.train_config import TrainConfig
 from artimuse.training.network import TrainedNetwork
 
 NUM_IMAGES = 4

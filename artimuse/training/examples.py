@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artimuse.attributes import ATTRIBUTES
+from artimuse.configs.train import Targets
 from artimuse.engines.answers import STOP_TOKEN
 from artimuse.errors import BadInput
 from artimuse.interfaces import Annotation, ScoreStrategy, Tokenizer
 from artimuse.model.template import IMAGE_TOKEN, ChatTemplate
 from artimuse.prompts import attribute_question
-from artimuse.train_config import Targets
 from artimuse.training.order import IntArray
 
 EXAMPLE_SCHEMA = pa.schema(

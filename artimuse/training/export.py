@@ -14,8 +14,9 @@ from uuid import uuid4
 import torch
 from rich.console import Console
 
-from artimuse.configs import ExportConfig
-from artimuse.engine_config import Device
+from artimuse.configs.engine import Device
+from artimuse.configs.export import ExportConfig
+from artimuse.configs.train import TrainConfig
 from artimuse.engines.network import resolve_device
 from artimuse.errors import BadCheckpoint, BadOutput
 from artimuse.model.digest import weights_digest
@@ -23,7 +24,6 @@ from artimuse.model.find import find_checkpoint
 from artimuse.model.load import load_network
 from artimuse.model.save import save_checkpoint
 from artimuse.storage import Folder
-from artimuse.train_config import TrainConfig
 from artimuse.training.base import open_base
 from artimuse.training.card import write_card
 from artimuse.training.checkpoint import Checkpoints, load_weights

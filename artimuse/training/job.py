@@ -6,9 +6,9 @@ from typing import Any
 
 import ray
 
+from artimuse.configs.train import TrainConfig
 from artimuse.errors import BadCheckpoint, BadInput, TrainingDiverged
 from artimuse.storage import Folder
-from artimuse.train_config import TrainConfig
 
 FINAL = (BadInput, BadCheckpoint, TrainingDiverged)
 """Errors that would come again: no restart would help."""

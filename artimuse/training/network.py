@@ -10,10 +10,10 @@ from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 from torch.nn import functional
 
+from artimuse.configs.train import TrainConfig
 from artimuse.engines.pixels import normalize
 from artimuse.model.build import empty_model, fill
 from artimuse.model.load import Blueprint
-from artimuse.train_config import TrainConfig
 from artimuse.training.batch import Batch
 from artimuse.training.row import IGNORED
 from artimuse.training.vocabulary import NEW_ROWS, grow

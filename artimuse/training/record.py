@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import artimuse
+from artimuse.configs.train import TrainConfig
 from artimuse.errors import BadOutput, RunMismatch
 from artimuse.storage import Folder
-from artimuse.train_config import TrainConfig
 
 TRAIN_RECORD = "train.json"
 MAY_CHANGE = frozenset(

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from artimuse.configs.train import TrainConfig
 from artimuse.errors import ClusterProblem
 from artimuse.pipelines.cluster import possible_resources
-from artimuse.train_config import TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

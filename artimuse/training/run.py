@@ -15,7 +15,8 @@ from ray.exceptions import RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.console import Console
 
-from artimuse.engine_config import Device
+from artimuse.configs.engine import Device
+from artimuse.configs.train import TrainConfig
 from artimuse.errors import (
     ArtiMuseError,
     Interrupted,
@@ -27,7 +28,6 @@ from artimuse.pipelines import cluster
 from artimuse.pipelines.stopping import StopRequest
 from artimuse.sinks.lock import Lock, hold_lock
 from artimuse.storage import Folder
-from artimuse.train_config import TrainConfig
 from artimuse.training.base import open_base
 from artimuse.training.board import Board, Status
 from artimuse.training.checkpoint import Checkpoints

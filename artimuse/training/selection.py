@@ -5,13 +5,13 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, cast
 
+from artimuse.configs.train import TrainConfig
 from artimuse.datasets.table import NoSuchSplit, TableReader
 from artimuse.errors import BadInput
 from artimuse.interfaces import Annotation, Tokenizer
 from artimuse.model.load import Blueprint
 from artimuse.scoring import STRATEGIES
 from artimuse.storage import Folder
-from artimuse.train_config import TrainConfig
 from artimuse.training.examples import ExampleMaker, write_examples
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from artimuse.train_config import TrainConfig
+from artimuse.configs.train import TrainConfig
 from artimuse.training.network import TrainedNetwork, optimizer_groups
 
 BETAS = (0.9, 0.999)

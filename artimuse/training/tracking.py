@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
+from artimuse.configs.train import TrainConfig
 from artimuse.errors import BadOutput
 from artimuse.storage import Folder
-from artimuse.train_config import TrainConfig
 
 TENSORBOARD = "tensorboard"
 STEP_CURVES = ("loss", "learning_rate", "grad_norm", "num_answer_tokens", "seconds", "waiting_share")

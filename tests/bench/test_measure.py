@@ -10,7 +10,7 @@ from rich.console import Console
 from artimuse.bench import ceilings
 from artimuse.bench.measure import Workload, measure
 from artimuse.bench.report import BenchReport
-from artimuse.engine_config import EngineConfig
+from artimuse.configs.engine import EngineConfig
 
 ROOT = Path(__file__).parents[2]
 

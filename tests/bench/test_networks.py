@@ -4,7 +4,7 @@ import torch
 
 from artimuse.bench import networks
 from artimuse.bench.networks import PRESETS, random_network
-from artimuse.engine_config import EngineConfig
+from artimuse.configs.engine import EngineConfig
 from artimuse.engines.exact import ExactEngine
 from artimuse.engines.transformers import TransformersEngine
 from artimuse.errors import BadCheckpoint

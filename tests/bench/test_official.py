@@ -5,8 +5,8 @@ import pytest
 
 from artimuse.attributes import ATTRIBUTES
 from artimuse.bench.official import OfficialLoop
-from artimuse.decode_limits import DecodeLimits
-from artimuse.engine_config import EngineConfig
+from artimuse.configs.engine import EngineConfig
+from artimuse.configs.limits import DecodeLimits
 from artimuse.images import DecodedImage, decode
 from artimuse.prompts import attribute_question
 from artimuse.scoring.tokens import ORDERED_100

@@ -5,7 +5,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from artimuse.engine_config import EngineConfig, EngineName
+from artimuse.configs.engine import EngineConfig, EngineName
 from artimuse.engines import ENGINES, engine_class, open_engine
 from artimuse.interfaces import Capability, Engine
 from artimuse.scoring import STRATEGIES

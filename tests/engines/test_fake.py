@@ -1,6 +1,6 @@
 import numpy as np
 
-from artimuse.engine_config import EngineConfig
+from artimuse.configs.engine import EngineConfig
 from artimuse.engines.fake import FakeEngine
 from artimuse.scorer import Scorer
 from artimuse.scoring import STRATEGIES

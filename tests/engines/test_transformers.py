@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from artimuse.attributes import ATTRIBUTES
-from artimuse.decode_limits import DecodeLimits
-from artimuse.engine_config import EngineConfig
+from artimuse.configs.engine import EngineConfig
+from artimuse.configs.limits import DecodeLimits
 from artimuse.engines.answers import candidate_ids
 from artimuse.engines.exact import ExactEngine
 from artimuse.engines.transformers import TransformersEngine

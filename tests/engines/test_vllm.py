@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from artimuse.attributes import ATTRIBUTES
-from artimuse.engine_config import EngineConfig
+from artimuse.configs.engine import EngineConfig
 from artimuse.engines import open_engine
 from artimuse.engines.transformers import TransformersEngine
 from artimuse.engines.vllm import VllmEngine

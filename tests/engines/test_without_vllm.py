@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from artimuse.engine_config import EngineConfig
+from artimuse.configs.engine import EngineConfig
 from artimuse.engines import open_engine
 from artimuse.errors import EngineFailed
 

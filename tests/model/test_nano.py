@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from checkpoints import NANO
 
-from artimuse.engine_config import EngineConfig
+from artimuse.configs.engine import EngineConfig
 from artimuse.engines.transformers import TransformersEngine
 from artimuse.scenes.draw import save_picture
 from artimuse.scenes.evaluation import evaluate

@@ -15,8 +15,8 @@ from checkpoints import NANO, change_config, checkpoint, nano_weights, read_json
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, InternVLForConditionalGeneration, Qwen2Tokenizer
 
-from artimuse.decode_limits import DecodeLimits
-from artimuse.engine_config import EngineConfig
+from artimuse.configs.engine import EngineConfig
+from artimuse.configs.limits import DecodeLimits
 from artimuse.engines.transformers import TransformersEngine
 from artimuse.errors import BadCheckpoint, BadOutput
 from artimuse.images import DecodedImage, decode

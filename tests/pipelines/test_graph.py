@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from artimuse.cli import main
-from artimuse.configs import ScoreConfig
+from artimuse.configs.score import ScoreConfig
 from artimuse.pipelines import run_record, work
 from artimuse.pipelines import score as pipeline
 from artimuse.pipelines.gate import make_gate

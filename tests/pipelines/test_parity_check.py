@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from artimuse.cli import main
-from artimuse.configs import ScoreConfig
+from artimuse.configs.score import ScoreConfig
 from artimuse.engines import _REFERENCES
 from tests.broken_engines import BrokenEngineConfig
 from tests.pictures import good_folder

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from artimuse.decode_limits import DecodeLimits
-from artimuse.engine_config import EngineConfig
+from artimuse.configs.engine import EngineConfig
+from artimuse.configs.limits import DecodeLimits
 from artimuse.engines.fake import FakeEngine, FakeImages
 from artimuse.errors import ClusterProblem, EngineFailed
 from artimuse.images import decode

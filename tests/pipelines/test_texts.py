@@ -10,8 +10,8 @@ import pytest
 
 from artimuse.attributes import ATTRIBUTES
 from artimuse.cli import main
-from artimuse.decode_limits import DecodeLimits
-from artimuse.engine_config import EngineConfig
+from artimuse.configs.engine import EngineConfig
+from artimuse.configs.limits import DecodeLimits
 from artimuse.engines import open_engine
 from artimuse.images import DecodedImage, decode
 from artimuse.prompts import attribute_question

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from artimuse.configs import ScoreConfig
-from artimuse.decode_limits import DecodeLimits, HttpAccess
+from artimuse.configs.limits import DecodeLimits, HttpAccess
+from artimuse.configs.score import ScoreConfig
 from artimuse.errors import BadInput, RowError
 from artimuse.remote import retries
 from artimuse.sources import open_source

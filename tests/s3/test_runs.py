@@ -80,7 +80,7 @@ def test_a_run_through_faults_loses_no_row_and_changes_no_score(
 
 
 def expected_score(body: bytes) -> float:
-    from artimuse.engine_config import EngineConfig
+    from artimuse.configs.engine import EngineConfig
     from artimuse.engines import open_engine
     from artimuse.scorer import Scorer
     from artimuse.scoring import STRATEGIES

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from artimuse.decode_limits import DecodeLimits
+from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import BadInput, RowError
 from artimuse.remote import retries
 from artimuse.remote.read import TooLarge, read_file, read_range

@@ -5,7 +5,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from artimuse.configs import StrategyName
+from artimuse.configs.engine import StrategyName
 from artimuse.engines.fake import FakeImages
 from artimuse.errors import BadCheckpoint
 from artimuse.interfaces import FloatArray, ScoreStrategy

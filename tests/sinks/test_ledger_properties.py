@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from rich.console import Console
 
-from artimuse.configs import VerifyConfig
+from artimuse.configs.verify import VerifyConfig
 from artimuse.pipelines.graph import Unit
 from artimuse.pipelines.report import read_table_facts
 from artimuse.pipelines.run_record import open_ledger

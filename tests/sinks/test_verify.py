@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from artimuse.configs import VerifyConfig
+from artimuse.configs.verify import VerifyConfig
 from artimuse.errors import BadOutput
 from artimuse.sinks.parts import PARTS, STAGED, store_part
 from artimuse.sinks.run_file import read_run, write_run

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from artimuse.decode_limits import DecodeLimits
+from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import RowError
 from artimuse.sources.fetch import fetch
 from artimuse.sources.location import Location

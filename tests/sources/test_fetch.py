@@ -6,7 +6,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from artimuse.decode_limits import DecodeLimits
+from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import RowError
 from artimuse.sources.fetch import fetch
 from artimuse.sources.location import Location

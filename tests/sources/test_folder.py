@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from artimuse.decode_limits import DEFAULT_FORMATS, DecodeLimits
+from artimuse.configs.limits import DEFAULT_FORMATS, DecodeLimits
 from artimuse.errors import BadInput
 from artimuse.sources import describe_skipped, files, open_source
 from artimuse.sources.fetch import fetch

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from artimuse.decode_limits import DecodeLimits
+from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import BadInput, RowError
 from artimuse.sources import open_source, parquet_cells
 from artimuse.sources.fetcher import Fetcher

@@ -7,7 +7,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from artimuse.decode_limits import DecodeLimits
+from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import BadInput, RowError
 from artimuse.sources import open_source
 from artimuse.sources.fetch import fetch

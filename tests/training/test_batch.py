@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from artimuse.attributes import ATTRIBUTES
-from artimuse.decode_limits import DecodeLimits
-from artimuse.engine_config import EngineConfig
+from artimuse.configs.engine import EngineConfig
+from artimuse.configs.limits import DecodeLimits
 from artimuse.engines.transformers import TransformersEngine
 from artimuse.errors import StorageProblem
 from artimuse.images import decode

@@ -11,15 +11,15 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
-from artimuse.configs import ExportConfig
-from artimuse.engine_config import EngineConfig
+from artimuse.configs.engine import EngineConfig
+from artimuse.configs.export import ExportConfig
+from artimuse.configs.presets import paper_score_finetune
 from artimuse.engines.transformers import TransformersEngine
 from artimuse.errors import BadCheckpoint, BadOutput, ExportFailed
 from artimuse.interfaces import FloatArray
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import load_network, read_blueprint
 from artimuse.model.save import save_checkpoint
-from artimuse.presets import paper_score_finetune
 from artimuse.scoring import STRATEGIES
 from artimuse.storage import Folder
 from artimuse.training.checkpoint import Checkpoints, load_weights

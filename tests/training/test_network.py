@@ -2,10 +2,10 @@ import pytest
 import torch
 from PIL import Image
 
-from artimuse.decode_limits import DecodeLimits
+from artimuse.configs.limits import DecodeLimits
+from artimuse.configs.presets import paper_score_finetune
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import load_network, read_blueprint
-from artimuse.presets import paper_score_finetune
 from artimuse.training.batch import BatchMaker
 from artimuse.training.examples import Example
 from artimuse.training.network import TrainedNetwork, optimizer_groups

@@ -3,8 +3,8 @@ import sys
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from artimuse.configs.presets import paper_score_finetune
 from artimuse.errors import BadOutput
-from artimuse.presets import paper_score_finetune
 from artimuse.storage import Folder
 from artimuse.training.tracking import open_tracker
 

@@ -22,15 +22,15 @@ from torch.nn import functional
 from transformers import get_cosine_schedule_with_warmup
 
 from artimuse.attributes import ATTRIBUTES
-from artimuse.decode_limits import DecodeLimits
+from artimuse.configs.limits import DecodeLimits
+from artimuse.configs.presets import paper_score_finetune, paper_text_pretrain
+from artimuse.configs.train import TrainConfig
 from artimuse.errors import BadInput, BadOutput, RunMismatch, TrainingDiverged, TrainingFailed
 from artimuse.images import decode
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import load_network, read_blueprint
-from artimuse.presets import paper_score_finetune, paper_text_pretrain
 from artimuse.prompts import attribute_question
 from artimuse.storage import Folder
-from artimuse.train_config import TrainConfig
 from artimuse.training.checkpoint import Checkpoints
 from artimuse.training.examples import Examples
 from artimuse.training.order import Order

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from artimuse.attributes import ATTRIBUTES
-from artimuse.decode_limits import DecodeLimits
-from artimuse.engine_config import EngineConfig
+from artimuse.configs.engine import EngineConfig
+from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import ClusterProblem, RowError
 from artimuse.prompts import attribute_question
 from artimuse.schema import score_schema

@@ -9,7 +9,7 @@ from typing import Any, Protocol, get_args
 
 import tyro
 
-from artimuse.train_config import PresetName, TrainConfig
+from artimuse.configs.train import PresetName, TrainConfig
 
 
 class Preset(Protocol):

@@ -8,6 +8,20 @@ DEFAULT_MODEL = "Thunderbolt215215/ArtiMuse"
 EngineName = Literal["transformers", "vllm", "exact", "fake"]
 Device = Literal["auto", "cpu", "cuda"]
 DType = Literal["auto", "float32", "bfloat16", "float16"]
+StrategyName = Literal[
+    "ordered_100",
+    "unordered_100",
+    "existing_50",
+    "existing_25",
+    "levels_5",
+    "score_as_text",
+    "expanded_25",
+    "expanded_50",
+    "expanded_100",
+    "expanded_200",
+    "expanded_250",
+    "expanded_500",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 import tyro
 
-from artimuse.configs import StrategyName, parse_workers
-from artimuse.decode_limits import DEFAULT_MAX_BYTES, DEFAULT_MAX_PIXELS, DecodeLimits
-from artimuse.engine_config import Device
+from artimuse.configs.engine import Device, StrategyName
+from artimuse.configs.limits import DEFAULT_MAX_BYTES, DEFAULT_MAX_PIXELS, DecodeLimits
+from artimuse.configs.workers import parse_workers
 from artimuse.interfaces import AnnotationKind
 
 PresetName = Literal[

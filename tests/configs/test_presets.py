@@ -3,8 +3,8 @@ from typing import get_args
 import pytest
 
 from artimuse.cli import main
-from artimuse.presets import PRESETS, asked_for, paper_score_finetune, paper_text_pretrain
-from artimuse.train_config import PresetName
+from artimuse.configs.presets import PRESETS, asked_for, paper_score_finetune, paper_text_pretrain
+from artimuse.configs.train import PresetName
 
 
 def test_the_stages_are_those_of_the_paper():

@@ -1,30 +1,15 @@
-"""Every command's configuration: frozen dataclasses, checked when made, with the docstrings that become `--help`."""
+"""`artimuse score`: what there is to choose."""
 
-import re
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from artimuse.attributes import attributes_named
-from artimuse.decode_limits import DEFAULT_FORMATS, DEFAULT_MAX_BYTES, DEFAULT_MAX_PIXELS, DecodeLimits, HttpAccess
-from artimuse.engine_config import DEFAULT_MODEL, Device, DType, EngineConfig, EngineName
+from artimuse.configs.engine import DEFAULT_MODEL, Device, DType, EngineConfig, EngineName, StrategyName
+from artimuse.configs.limits import DEFAULT_FORMATS, DEFAULT_MAX_BYTES, DEFAULT_MAX_PIXELS, DecodeLimits, HttpAccess
+from artimuse.configs.workers import parse_workers
 from artimuse.errors import ErrorCode
-
-StrategyName = Literal[
-    "ordered_100",
-    "unordered_100",
-    "existing_50",
-    "existing_25",
-    "levels_5",
-    "score_as_text",
-    "expanded_25",
-    "expanded_50",
-    "expanded_100",
-    "expanded_200",
-    "expanded_250",
-    "expanded_500",
-]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,106 +141,3 @@ class ScoreConfig:
             batch_size=self.batch_size,
             gpu_share=min(1.0, self.num_gpus or 1.0),
         )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DemoConfig:
-    """Score a few synthetic pictures, or a folder of your own, with the built-in model."""
-
-    output: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUTPUT")] = "demo-output"
-    """Where the score table goes."""
-    images: str | None = None
-    """A folder to score instead of the synthetic pictures."""
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Print the report as JSON on stdout."""
-    debug: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Show tracebacks, and the logs of Ray and its workers."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BenchConfig:
-    """Measure an engine against the limits of this machine, beside a loop like the official code's.
-
-    Both do the same work in turns: score all images, then score them and write eight texts about each.
-    """
-
-    model: str = "random:internvl3-1b"
-    """A network with random weights and the real geometry, which needs no download: random:internvl3-8b,
-    random:internvl3-1b, or random:internvl3-cpu (a piece of one, for CPUs). Or a checkpoint: `nano`, a directory, a URL
-    or a Hugging Face id."""
-    engine: Literal["transformers", "exact"] = "transformers"
-    """Who runs the network; the loop runs the same one."""
-    device: Device = "auto"
-    """Where the network runs; auto: cuda if there is one."""
-    dtype: DType = "auto"
-    """Precision of the network; auto: bfloat16 on cuda, float32 on the CPU."""
-    batch_size: int | None = None
-    """Images per forward pass. Default: chosen by the engine."""
-    images: int | None = None
-    """Images in a round. Default: 64 on a GPU, 8 on a CPU."""
-    official_images: int = 1
-    """Images that the loop writes texts about in a round: on a GPU, each of them takes it about half a minute."""
-    new_tokens: int = 130
-    """Tokens of each text; none of them ends earlier."""
-    rounds: int = 3
-    """The table has the median of so many, and their range."""
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Print the report as JSON on stdout."""
-    debug: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Show tracebacks."""
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "images", "official_images", "new_tokens", "rounds"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"--{name.replace('_', '-')} {value}: expected at least 1")
-
-    @property
-    def engine_config(self) -> EngineConfig:
-        return EngineConfig(
-            name=self.engine, model=self.model, device=self.device, dtype=self.dtype, batch_size=self.batch_size
-        )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VerifyConfig:
-    """Prove from the files of OUTPUT that every image has exactly one whole row."""
-
-    output: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUTPUT")]
-    """A directory or URL written by `artimuse score`."""
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Print the report as JSON on stdout."""
-    debug: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Show tracebacks."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ExportConfig:
-    """Write a checkpoint of a training run as a model: adapters merged, read again and compared."""
-
-    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
-    """OUTPUT of `artimuse train`, finished or not."""
-    destination: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DESTINATION")]
-    """A new directory or URL."""
-    to: Literal["native", "official"] = "native"
-    """The layout: transformers' own, or that of the published checkpoints."""
-    step: int | None = None
-    """Which checkpoint. Default: the best by validation, or the last."""
-    device: Device = "auto"
-    """Where the comparison runs; auto: cuda if there is a GPU."""
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Print the report as JSON on stdout."""
-    debug: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Show tracebacks."""
-
-
-def parse_workers(workers: str) -> tuple[int, int] | None:
-    """Smallest and largest number from N or MIN:MAX; None for auto. Raises ValueError for anything else."""
-    if workers == "auto":
-        return None
-    match = re.fullmatch(r"(\d+)(?::(\d+))?", workers)
-    if match:
-        low, high = int(match[1]), int(match[2] or match[1])
-        if 1 <= low <= high:
-            return low, high
-    raise ValueError(f"--workers {workers}: expected auto, N or MIN:MAX with 1 <= MIN <= MAX")
