@@ -67,7 +67,7 @@ class Engine(Protocol):
     """None if the engine takes any string as a candidate (the fake) or has no logits at all."""
 
     def open(self, pixels_BHWC: PixelArray) -> AbstractContextManager[Images]:
-        """Encodes uint8 RGB images of `images.IMAGE_SIZE_PX` squared once, for all questions asked inside."""
+        """Encodes uint8 RGB images of `images.decode.IMAGE_SIZE_PX` squared once, for all questions asked inside."""
         ...
 
 

@@ -13,7 +13,7 @@ from artimuse.configs.engine import DEFAULT_MODEL, Device, DType, EngineConfig, 
 from artimuse.configs.limits import DecodeLimits
 from artimuse.engines import open_engine
 from artimuse.errors import EngineFailed, RowError, UnreadableImage
-from artimuse.images import decode, resize
+from artimuse.images.decode import decode, resize
 from artimuse.interfaces import Engine, FloatArray, PixelArray, ScoreDistribution, ScoreStrategy, Text
 from artimuse.prompts import attribute_question
 from artimuse.scoring import STRATEGIES
@@ -60,7 +60,7 @@ class Scorer:
         self.strategy = strategy
 
     def score_pixels(self, pixels_BHWC: PixelArray) -> ScoreDistribution:
-        """Scores uint8 RGB images as `images.decode` makes them."""
+        """Scores uint8 RGB images as `images.decode.decode` makes them."""
         with self.engine.open(pixels_BHWC) as images:
             return self.strategy.ask(images)
 

@@ -28,7 +28,7 @@ from artimuse.bench.tokenizer import SPECIAL_TOKENS, ChecksumTokenizer
 from artimuse.configs.presets import paper_score_finetune, paper_text_pretrain
 from artimuse.configs.train import TrainConfig
 from artimuse.engines.network import resolve_device, resolve_dtype
-from artimuse.images import IMAGE_SIZE_PX
+from artimuse.images.decode import IMAGE_SIZE_PX
 from artimuse.model.build import empty_model
 from artimuse.model.template import ChatTemplate
 from artimuse.prompts import SCORE_QUESTION, attribute_question

@@ -20,7 +20,7 @@ from transformers import InternVLForConditionalGeneration, Qwen2Tokenizer
 
 from artimuse.attributes import ATTRIBUTES
 from artimuse.engines.pixels import normalize
-from artimuse.images import IMAGE_SIZE_PX, resize
+from artimuse.images.decode import IMAGE_SIZE_PX, resize
 from artimuse.model.config_file import ConfigFile
 from artimuse.model.native import NATIVE
 from artimuse.prompts import CAPTION_QUESTION, LIST_QUESTION, SCORE_QUESTION, attribute_question

@@ -18,7 +18,7 @@ from artimuse.configs.engine import EngineConfig
 from artimuse.engines import engine_class
 from artimuse.engines.answers import STOP_TOKEN
 from artimuse.engines.network import resolve_device, resolve_dtype
-from artimuse.images import IMAGE_SIZE_PX
+from artimuse.images.decode import IMAGE_SIZE_PX
 from artimuse.interfaces import Engine, Tokenizer
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import Network, load_network

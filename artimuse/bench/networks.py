@@ -9,7 +9,7 @@ from transformers import InternVLConfig, InternVLForConditionalGeneration, Qwen2
 
 from artimuse.bench.tokenizer import SPECIAL_TOKENS, ChecksumTokenizer
 from artimuse.errors import BadCheckpoint
-from artimuse.images import IMAGE_SIZE_PX
+from artimuse.images.decode import IMAGE_SIZE_PX
 from artimuse.model.build import empty_model, fill
 from artimuse.model.find import Checkpoint
 from artimuse.model.load import Network

@@ -24,7 +24,7 @@ from artimuse.engines.generation import Generator
 from artimuse.engines.memory import is_out_of_memory, probe_batch_size
 from artimuse.engines.network import NetworkEngine
 from artimuse.errors import OutOfMemory
-from artimuse.images import IMAGE_SIZE_PX
+from artimuse.images.decode import IMAGE_SIZE_PX
 from artimuse.interfaces import BoolArray, FloatArray, PixelArray, Text
 from artimuse.model.load import Network
 from artimuse.model.template import END_OF_IMAGE

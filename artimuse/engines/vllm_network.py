@@ -41,7 +41,7 @@ from vllm.transformers_utils.config_parser_base import ConfigParserBase
 from artimuse.configs.engine import EngineConfig
 from artimuse.engines.pixels import normalize
 from artimuse.errors import ArtiMuseError, EngineFailed
-from artimuse.images import IMAGE_SIZE_PX
+from artimuse.images.decode import IMAGE_SIZE_PX
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import Blueprint, read_blueprint
 

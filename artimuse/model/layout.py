@@ -11,7 +11,7 @@ import torch
 from transformers import InternVLConfig, Qwen2Tokenizer
 
 from artimuse.errors import BadCheckpoint
-from artimuse.images import IMAGE_SIZE_PX
+from artimuse.images.decode import IMAGE_SIZE_PX
 from artimuse.model.config_file import ConfigFile
 
 LayoutName = Literal["native", "official"]
@@ -57,7 +57,7 @@ class Layout:
 def build_config(config: ConfigFile, text: Mapping[str, object], vision: Mapping[str, object]) -> InternVLConfig:
     """The native configuration from the keyword arguments of its two parts.
 
-    Raises BadCheckpoint if they do not fit, or are for another image size than `images.IMAGE_SIZE_PX`.
+    Raises BadCheckpoint if they do not fit, or are for another image size than `images.decode.IMAGE_SIZE_PX`.
     """
     try:
         network = InternVLConfig(

@@ -12,7 +12,7 @@ import torch
 from transformers import InternVLConfig, Qwen2Tokenizer
 
 from artimuse.errors import BadCheckpoint
-from artimuse.images import IMAGE_SIZE_PX
+from artimuse.images.decode import IMAGE_SIZE_PX
 from artimuse.model.config_file import ConfigFile
 from artimuse.model.layout import Layout, Source, Sources, Weights, build_config
 

@@ -13,7 +13,7 @@ import artimuse
 from artimuse.attributes import ATTRIBUTES, attributes_named
 from artimuse.configs.score import ScoreConfig
 from artimuse.errors import BadOutput
-from artimuse.images import IMAGE_SIZE_PX
+from artimuse.images.decode import IMAGE_SIZE_PX
 from artimuse.model.digest import weights_digest
 from artimuse.model.find import find_checkpoint
 from artimuse.pipelines.rows import EVERY_ROW, TextJob

@@ -6,7 +6,7 @@ from stat import S_ISDIR, S_ISREG
 
 from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import ErrorCode, RowError
-from artimuse.images import too_large
+from artimuse.images.decode import too_large
 from artimuse.remote.http import is_http, read_http
 from artimuse.remote.read import TooLarge, read_file, read_range
 from artimuse.remote.retries import CutShort, describe

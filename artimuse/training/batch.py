@@ -11,7 +11,7 @@ import torch
 
 from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import RowError, StorageProblem
-from artimuse.images import IMAGE_SIZE_PX, decode
+from artimuse.images.decode import IMAGE_SIZE_PX, decode
 from artimuse.interfaces import PixelArray
 from artimuse.sources.ahead import map_ahead
 from artimuse.sources.fetch import fetch

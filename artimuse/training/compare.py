@@ -12,7 +12,7 @@ from artimuse.configs.train import TrainConfig
 from artimuse.engines.answers import candidate_ids
 from artimuse.engines.pixels import normalize
 from artimuse.errors import ExportFailed
-from artimuse.images import IMAGE_SIZE_PX
+from artimuse.images.decode import IMAGE_SIZE_PX
 from artimuse.interfaces import PixelArray, Tokenizer
 from artimuse.model.load import Network
 from artimuse.prompts import attribute_question

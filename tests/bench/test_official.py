@@ -7,7 +7,7 @@ from artimuse.attributes import ATTRIBUTES
 from artimuse.bench.official import OfficialLoop
 from artimuse.configs.engine import EngineConfig
 from artimuse.configs.limits import DecodeLimits
-from artimuse.images import DecodedImage, decode
+from artimuse.images.decode import DecodedImage, decode
 from artimuse.prompts import attribute_question
 from artimuse.scoring.tokens import ORDERED_100
 

@@ -17,7 +17,7 @@ from artimuse.engines.answers import candidate_ids
 from artimuse.engines.exact import ExactEngine
 from artimuse.engines.transformers import TransformersEngine
 from artimuse.errors import BadCheckpoint, OutOfMemory
-from artimuse.images import DecodedImage, decode
+from artimuse.images.decode import DecodedImage, decode
 from artimuse.interfaces import PixelArray
 from artimuse.model.find import find_checkpoint
 from artimuse.prompts import attribute_question

@@ -19,7 +19,7 @@ from artimuse.configs.engine import EngineConfig
 from artimuse.configs.limits import DecodeLimits
 from artimuse.engines.transformers import TransformersEngine
 from artimuse.errors import BadCheckpoint, BadOutput
-from artimuse.images import DecodedImage, decode
+from artimuse.images.decode import DecodedImage, decode
 from artimuse.model.load import Blueprint, load_network, read_blueprint
 from artimuse.model.save import save_checkpoint
 from artimuse.model.template import DEFAULT_SYSTEM_MESSAGE, ChatTemplate

@@ -22,7 +22,7 @@ from artimuse.configs.engine import EngineConfig
 from artimuse.configs.limits import DecodeLimits
 from artimuse.engines.fake import FakeEngine, FakeImages
 from artimuse.errors import ClusterProblem, EngineFailed
-from artimuse.images import decode
+from artimuse.images.decode import decode
 from artimuse.interfaces import FloatArray, PixelArray
 from artimuse.pipelines.rows import RowDecoder, RowScorer, RowWriter, ScoreJob, refuse_blind_node
 from artimuse.pipelines.rows.job import PIXELS

@@ -13,7 +13,7 @@ from artimuse.cli import main
 from artimuse.configs.engine import EngineConfig
 from artimuse.configs.limits import DecodeLimits
 from artimuse.engines import open_engine
-from artimuse.images import DecodedImage, decode
+from artimuse.images.decode import DecodedImage, decode
 from artimuse.prompts import attribute_question
 from tests.pictures import encoded, good_folder, picture
 

@@ -10,7 +10,7 @@ from artimuse.configs.engine import EngineConfig
 from artimuse.configs.limits import DecodeLimits
 from artimuse.engines.transformers import TransformersEngine
 from artimuse.errors import StorageProblem
-from artimuse.images import decode
+from artimuse.images.decode import decode
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import load_network, read_blueprint
 from artimuse.prompts import SCORE_QUESTION, attribute_question

@@ -26,7 +26,7 @@ from artimuse.configs.limits import DecodeLimits
 from artimuse.configs.presets import paper_score_finetune, paper_text_pretrain
 from artimuse.configs.train import TrainConfig
 from artimuse.errors import BadInput, BadOutput, RunMismatch, TrainingDiverged, TrainingFailed
-from artimuse.images import decode
+from artimuse.images.decode import decode
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import load_network, read_blueprint
 from artimuse.prompts import attribute_question

@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from artimuse.errors import RowError
-from artimuse.image_metadata import read_metadata
-from artimuse.images import IMAGE_SIZE_PX, DecodedImage, decode, leave_limits_to_decode, phash
+from artimuse.images.decode import IMAGE_SIZE_PX, DecodedImage, decode, leave_limits_to_decode
+from artimuse.images.hashes import phash
+from artimuse.images.metadata import read_metadata
 from artimuse.interfaces import PixelArray
 from artimuse.pipelines.rows.job import BEGAN_AT, DECODE_S, FETCH_S, PIXELS, ScoreJob, refuse_blind_node
 from artimuse.schema import METADATA_FIELDS

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from artimuse.engines import open_engine
 from artimuse.errors import BadInput, EngineFailed, OutOfMemory
-from artimuse.images import IMAGE_SIZE_PX
+from artimuse.images.decode import IMAGE_SIZE_PX
 from artimuse.interfaces import BoolArray, PixelArray, ScoreDistribution
 from artimuse.pipelines.rows.condition import WITHOUT_TEXTS, Condition
 from artimuse.pipelines.rows.decode import pixels_of

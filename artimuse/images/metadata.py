@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from artimuse.image_texts import read_texts
+from artimuse.images.embedded_texts import read_texts
 
 META_NAMES = ("prompt", "negative_prompt", "seed", "generator")
 

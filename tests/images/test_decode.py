@@ -5,14 +5,13 @@ import struct
 import zlib
 from pathlib import Path
 
-import imagehash
 import numpy as np
 import pytest
 from PIL import Image
 
 from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import RowError
-from artimuse.images import DecodedImage, decode, phash
+from artimuse.images.decode import DecodedImage, decode
 
 LIMITS = DecodeLimits()
 
@@ -145,10 +144,3 @@ def test_more_bytes_than_the_limit_are_too_large():
 def test_unknown_formats_are_refused_with_those_pillow_reads(formats):
     with pytest.raises(ValueError, match="JPEG2000"):
         DecodeLimits(formats=formats)
-
-
-def test_phash_equals_the_imagehash_library():
-    for seed in range(20):
-        small = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
-        pixels = np.asarray(Image.fromarray(small).resize((448, 448), Image.Resampling.BICUBIC))
-        assert phash(pixels) == int(str(imagehash.phash(Image.fromarray(pixels))), 16)

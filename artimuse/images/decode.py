@@ -1,6 +1,6 @@
 """From the bytes of a file to the pixels the model sees, exactly as the official code makes them.
 
-Reading bytes from somewhere is `sources/`; normalisation to floats is the engine's, on its device.
+Reading bytes from somewhere is `io/`; normalisation to floats is the engine's, on its device.
 """
 
 # H and W pixels, C = 3 channels
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from scipy.fft import dct
 
 from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import RowError
@@ -64,14 +63,6 @@ def resize(image: Image.Image) -> PixelArray:
     """Bicubic to 448 x 448 with Pillow: OpenCV and torchvision differ by up to 9 grey levels."""
     square = image.resize((IMAGE_SIZE_PX, IMAGE_SIZE_PX), Image.Resampling.BICUBIC)
     return np.asarray(square, dtype=np.uint8)
-
-
-def phash(pixels_HWC: PixelArray) -> int:
-    """64-bit perceptual hash of what the model saw, equal to `imagehash.phash`: near-duplicates differ in few bits."""
-    gray = Image.fromarray(pixels_HWC).convert("L").resize((32, 32), Image.Resampling.LANCZOS)
-    low = dct(dct(np.asarray(gray, dtype=np.float64), axis=0), axis=1)[:8, :8]
-    bits = (low > np.median(low)).ravel()
-    return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
 def too_large(num_bytes: int, limits: DecodeLimits) -> RowError:

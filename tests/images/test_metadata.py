@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image, PngImagePlugin
 
-from artimuse.image_metadata import META_NAMES, read_metadata
-from artimuse.image_texts import MAX_TEXT_BYTES
+from artimuse.images.embedded_texts import MAX_TEXT_BYTES
+from artimuse.images.metadata import META_NAMES, read_metadata
 from tests.pictures import encoded, picture
 
 NOTHING = dict.fromkeys(META_NAMES)

@@ -1,0 +1,1 @@
+"""From the bytes of an image file to pixels, a hash of them, and what its generator wrote into the file."""
