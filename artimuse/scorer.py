@@ -15,10 +15,10 @@ from artimuse.engines import open_engine
 from artimuse.errors import EngineFailed, RowError, UnreadableImage
 from artimuse.images.decode import decode, resize
 from artimuse.interfaces import Engine, FloatArray, PixelArray, ScoreDistribution, ScoreStrategy, Text
+from artimuse.io.fetch import fetch
+from artimuse.io.location import Location
 from artimuse.prompts import attribute_question
 from artimuse.scoring import STRATEGIES
-from artimuse.sources.fetch import fetch
-from artimuse.sources.location import Location
 
 ImageLike = str | Path | bytes | Image.Image
 

@@ -23,12 +23,12 @@ from rich.console import Console
 from artimuse.configs.engine import EngineConfig
 from artimuse.configs.limits import DecodeLimits
 from artimuse.configs.score import ScoreConfig
+from artimuse.io.folder import Folder
 from artimuse.pipelines.rows import RowDecoder, RowScorer, ScoreJob
 from artimuse.pipelines.score import run as score
 from artimuse.sinks.parquet import ParquetSink
 from artimuse.sources import open_source
 from artimuse.sources.plan import plan_carried_schema, write_plan
-from artimuse.storage import Folder
 
 WORKERS = 2
 ROWS_PER_PART = 256

@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from artimuse.io.folder import Folder
 from artimuse.sources import open_source
 from artimuse.sources.plan import write_plan
-from artimuse.storage import Folder
 
 NUM_ROWS = 1_000_000
 KINDS = ("parquet", "csv", "jsonl")

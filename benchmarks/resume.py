@@ -16,11 +16,11 @@ import machine
 import numpy as np
 import pyarrow as pa
 
+from artimuse.io.folder import Folder
 from artimuse.schema import score_schema
 from artimuse.scoring import STRATEGIES
 from artimuse.sinks.ledger import PartsLedger
 from artimuse.sinks.parts import PARTS, store_part
-from artimuse.storage import Folder
 
 ROWS_PER_SHARD = 50_000
 ROWS_PER_PART = 4_096

@@ -14,12 +14,11 @@ LAYERS = (
     ("scorer",),
     ("engines", "datasets", "sinks", "scenes"),
     ("model", "sources"),
-    ("storage",),
-    ("remote",),
+    ("io",),
     ("scoring", "images"),
     ("configs", "schema"),
     ("prompts",),
-    ("attributes", "interfaces", "errors", "environment", "progress", "metrics"),
+    ("attributes", "interfaces", "errors", "progress", "metrics"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 ONLY_WITH_RAY = {"pipelines", "training"}

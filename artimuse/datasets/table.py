@@ -16,11 +16,12 @@ import pyarrow.compute as pc
 from artimuse.attributes import ATTRIBUTES
 from artimuse.errors import BadInput, BadOutput
 from artimuse.interfaces import Annotation, AnnotationKind
+from artimuse.io.folder import Folder
+from artimuse.io.location import local_path
 from artimuse.schema import ANNOTATION_SCHEMA
 from artimuse.sources.suffixes import suffix_of
 from artimuse.sources.tables import JsonLinesTable, ParquetTable, Table, is_text
 from artimuse.sources.uris import absolute_uris, check_uris
-from artimuse.storage import Folder, local_path
 
 logger = logging.getLogger(__name__)
 

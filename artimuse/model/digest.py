@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from artimuse.environment import cache_directory
+from artimuse.model.cache import cache_directory
 from artimuse.model.shards import shard_paths
 
 logger = logging.getLogger(__name__)

@@ -7,11 +7,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import fsspec
 from filelock import FileLock
 
-from artimuse.environment import cache_directory
 from artimuse.errors import BadCheckpoint
+from artimuse.io.store import Store
+from artimuse.io.stores import open_store
+from artimuse.model.cache import cache_directory
 
 # What tells versions of a file apart, best first; each kind of store has one of them.
 _VERSION_KEYS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "created")
@@ -25,11 +26,11 @@ def local_copy(url: str, patterns: Sequence[str]) -> Path:
     Raises BadCheckpoint if the URL cannot be read.
     """
     try:
-        filesystem, root = fsspec.core.url_to_fs(url)
-        files = _list_files(filesystem, root, patterns)
+        store, path = open_store(url)
+        files = _list_files(store, path, patterns)
         if not files:
             raise BadCheckpoint(f"model {url}: no checkpoint files there ({', '.join(patterns)})")
-        return _copy_once(filesystem, files, cache_directory() / "checkpoints" / _identity(url, files))
+        return _copy_once(store, files, cache_directory() / "checkpoints" / _identity(url, files))
     except BadCheckpoint:
         raise
     except FileNotFoundError as error:
@@ -39,10 +40,9 @@ def local_copy(url: str, patterns: Sequence[str]) -> Path:
         raise BadCheckpoint(f"model {url}: cannot be copied ({type(error).__name__}: {error})") from error
 
 
-def _list_files(filesystem: Any, root: str, patterns: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+def _list_files(store: Store, path: str, patterns: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     """File name -> what the store says of it, sorted by name."""
-    filesystem.invalidate_cache()  # a listing from earlier in this process may be outdated
-    entries = {Path(entry["name"]).name: entry for entry in filesystem.ls(root, detail=True)}
+    entries = {Path(entry["name"]).name: entry for entry in store.entries(path)}
     return {
         name: entry
         for name, entry in sorted(entries.items())
@@ -58,7 +58,7 @@ def _identity(url: str, files: Mapping[str, Mapping[str, Any]]) -> str:
     return sha256(json.dumps([url, versions]).encode()).hexdigest()[:32]
 
 
-def _copy_once(filesystem: Any, files: Mapping[str, Mapping[str, Any]], directory: Path) -> Path:
+def _copy_once(store: Store, files: Mapping[str, Mapping[str, Any]], directory: Path) -> Path:
     directory.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{directory}.lock"):
         if not directory.is_dir():
@@ -66,14 +66,14 @@ def _copy_once(filesystem: Any, files: Mapping[str, Mapping[str, Any]], director
             partial.mkdir(exist_ok=True)
             for name, entry in files.items():
                 if not (partial / name).exists():
-                    _copy_file(filesystem, entry, partial / name)
+                    _copy_file(store, entry, partial / name)
             partial.rename(directory)
     return directory
 
 
-def _copy_file(filesystem: Any, entry: Mapping[str, Any], path: Path) -> None:
+def _copy_file(store: Store, entry: Mapping[str, Any], path: Path) -> None:
     unfinished = path.with_name(f"{path.name}.unfinished")
-    filesystem.get_file(entry["name"], str(unfinished))
+    store.download(entry["name"], unfinished)
     if unfinished.stat().st_size != entry["size"]:
         raise BadCheckpoint(f"{entry['name']}: changed while it was copied; try again")
     unfinished.rename(path)

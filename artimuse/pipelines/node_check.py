@@ -6,10 +6,10 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from artimuse.errors import ArtiMuseError, BadCheckpoint, BadOutput, ClusterProblem
+from artimuse.io.folder import Folder
 from artimuse.model.digest import weights_digest
 from artimuse.model.find import find_checkpoint
 from artimuse.pipelines.rows import ScoreJob, refuse_blind_node
-from artimuse.storage import Folder
 
 TIMEOUT_S = 600.0
 """Long enough to download a model to every node."""

@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from artimuse.errors import BadOutput
+from artimuse.io.folder import Folder
 from artimuse.parity import ParityCertificate
 from artimuse.sinks.parts import PARTS, parts_by_shard
-from artimuse.storage import Folder
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 # Hundredths of a point: quantiles of any number of rows in bounded memory.

@@ -14,6 +14,7 @@ from artimuse.attributes import ATTRIBUTES, attributes_named
 from artimuse.configs.score import ScoreConfig
 from artimuse.errors import BadOutput
 from artimuse.images.decode import IMAGE_SIZE_PX
+from artimuse.io.folder import Folder
 from artimuse.model.digest import weights_digest
 from artimuse.model.find import find_checkpoint
 from artimuse.pipelines.rows import EVERY_ROW, TextJob
@@ -26,7 +27,6 @@ from artimuse.sinks.parts import PARTS
 from artimuse.sinks.run_file import read_run, write_run
 from artimuse.sources import open_source
 from artimuse.sources.plan import write_plan
-from artimuse.storage import Folder
 
 ROWS_PER_SHARD = 50_000
 

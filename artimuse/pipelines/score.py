@@ -12,6 +12,9 @@ from rich.console import Console
 
 from artimuse.configs.score import ScoreConfig
 from artimuse.errors import BadOutput, Interrupted, RowError
+from artimuse.io.fetch import fetch
+from artimuse.io.folder import Folder
+from artimuse.io.location import Location
 from artimuse.parity import ParityCertificate
 from artimuse.pipelines import cluster
 from artimuse.pipelines.node_check import check_nodes
@@ -37,10 +40,7 @@ from artimuse.sinks.finish import finish_shard
 from artimuse.sinks.ledger import PartsLedger
 from artimuse.sinks.lock import Lock, hold_lock
 from artimuse.sinks.run_file import write_run
-from artimuse.sources.fetch import fetch
-from artimuse.sources.location import Location, locations
-from artimuse.sources.plan import num_shard_rows, plan_carried_schema, read_plan_rows
-from artimuse.storage import Folder
+from artimuse.sources.plan import locations, num_shard_rows, plan_carried_schema, read_plan_rows
 
 logger = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import ray
 
+from artimuse.io.folder import Folder
 from artimuse.pipelines.cluster import Workers
 from artimuse.pipelines.gate import GateHandle, make_gate
 from artimuse.pipelines.graph import Unit, cause_of, receipts
@@ -20,7 +21,6 @@ from artimuse.progress import RunProgress
 from artimuse.sinks.finish import finish_shard
 from artimuse.sinks.ledger import PartsLedger
 from artimuse.sinks.lock import Lock
-from artimuse.storage import Folder
 
 MIN_ROWS_PER_PART = 16
 # Ray's driver keeps 10-14 KB per unit for as long as a graph lives (Ray 2.60), and a new graph loads the model anew.

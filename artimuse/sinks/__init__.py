@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from artimuse.interfaces import Sink
+from artimuse.io.folder import Folder
 from artimuse.sinks.parquet import ParquetSink
-from artimuse.storage import Folder
 
 SINKS: dict[str, Callable[[Folder, int], Sink]] = {"parquet": ParquetSink}

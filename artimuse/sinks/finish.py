@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from artimuse.io.folder import Folder
 from artimuse.sinks.parts import (
     PARTS,
     STAGED,
@@ -23,7 +24,6 @@ from artimuse.sinks.parts import (
     store_part,
     versions,
 )
-from artimuse.storage import Folder
 
 # A merged part is held in memory by the process that merges it; a shard of scores alone is about 30 MB.
 MAX_PART_BYTES = 128 * 2**20

@@ -11,8 +11,8 @@ from pyarrow.dataset import Dataset, dataset
 
 from artimuse.errors import BadOutput
 from artimuse.interfaces import BoolArray
+from artimuse.io.folder import Folder
 from artimuse.sinks.parts import PARTS, STAGED, parts_by_shard, read_part
-from artimuse.storage import Folder
 
 
 class RowCondition(Protocol):
@@ -79,8 +79,9 @@ class PartsLedger:
         names = self.parts_by_shard.get(shard, [])
         if not names:
             return np.empty(0, dtype=np.int64)
-        paths = [f"{self.output.root}/{PARTS}/{name}" for name in names]
-        parts = dataset(paths, schema=condition.schema, filesystem=self.output.filesystem, format="parquet")
+        paths = [self.output.path(f"{PARTS}/{name}") for name in names]
+        filesystem = self.output.arrow_filesystem
+        parts = dataset(paths, schema=condition.schema, filesystem=filesystem, format="parquet")
         return np.unique(condition.select(parts)) - shard * self.rows_per_shard
 
     def _read_done_rows(self, shard: int) -> BoolArray:

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from artimuse.errors import BadOutput, OutputLocked
-from artimuse.storage import Folder
+from artimuse.io.folder import Folder
 
 logger = logging.getLogger(__name__)
 

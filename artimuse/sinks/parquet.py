@@ -8,10 +8,10 @@ import pyarrow as pa
 
 from artimuse.errors import BadOutput
 from artimuse.interfaces import Receipt
+from artimuse.io.folder import Folder
 from artimuse.sinks.ledger import PartsLedger
 from artimuse.sinks.parts import PARTS, STAGED, store_part_once
 from artimuse.sinks.run_file import read_run, refuse_mismatch
-from artimuse.storage import Folder
 
 
 class ParquetSink:

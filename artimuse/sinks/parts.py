@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from artimuse.storage import Folder
+from artimuse.io.folder import Folder
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from artimuse.errors import BadOutput, RunMismatch
-from artimuse.storage import Folder
+from artimuse.io.folder import Folder
 
 RUN_FILE = "run.json"
 OPTIONAL_KINDS = ("texts",)

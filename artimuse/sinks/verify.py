@@ -13,11 +13,11 @@ from rich.console import Console
 
 from artimuse.configs.verify import VerifyConfig
 from artimuse.errors import BadOutput
+from artimuse.io.folder import Folder
 from artimuse.progress import RunProgress
 from artimuse.sinks.parts import PARTS, STAGED, part_name, parts_by_shard
 from artimuse.sinks.run_file import RUN_FILE, read_run
 from artimuse.sources.plan import shard_name
-from artimuse.storage import Folder
 
 MAX_PROBLEMS_SHOWN = 20
 # What run.json says of a run that has not come to its end.

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from artimuse.errors import BadInput
-from artimuse.sources.files import below
-from artimuse.sources.listing import list_files, list_matches
-from artimuse.sources.patterns import EVERYTHING, split_pattern
+from artimuse.io.listing import list_files, list_matches
+from artimuse.io.location import below, local_path
+from artimuse.io.patterns import EVERYTHING, split_pattern
 from artimuse.sources.suffixes import count_suffix, suffix_of
-from artimuse.storage import local_path
 
 
 class ContainerFiles:

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Mapping
 import pyarrow as pa
 
 from artimuse.errors import BadInput
+from artimuse.io.listing import list_files
+from artimuse.io.patterns import EVERYTHING
 from artimuse.sources.files import CARRIED_BY_FILES, file_batches
-from artimuse.sources.listing import list_files
-from artimuse.sources.patterns import EVERYTHING
 from artimuse.sources.suffixes import count_suffix, suffix_of
 
 

@@ -7,10 +7,10 @@ from types import MappingProxyType
 import pyarrow as pa
 
 from artimuse.errors import BadInput
+from artimuse.io.listing import list_matches
+from artimuse.io.location import local_path
+from artimuse.io.patterns import split_pattern
 from artimuse.sources.files import CARRIED_BY_FILES, file_batches
-from artimuse.sources.listing import list_matches
-from artimuse.sources.patterns import split_pattern
-from artimuse.storage import local_path
 
 
 class GlobSource:

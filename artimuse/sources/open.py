@@ -5,20 +5,20 @@ from pathlib import Path
 
 from artimuse.configs.limits import DEFAULT_FORMATS
 from artimuse.errors import BadInput
-from artimuse.remote.http import is_http
+from artimuse.io.http import is_http
+from artimuse.io.listing import list_files
+from artimuse.io.location import local_path
+from artimuse.io.patterns import EVERYTHING, is_pattern
 from artimuse.sources.containers import ContainerFiles
 from artimuse.sources.folder import FolderSource
 from artimuse.sources.glob import GlobSource
-from artimuse.sources.listing import list_files
 from artimuse.sources.manifest import ManifestSource
 from artimuse.sources.parquet_images import ParquetImagesSource, has_uris
-from artimuse.sources.patterns import EVERYTHING, is_pattern
 from artimuse.sources.single import SingleSource
 from artimuse.sources.source import Source
 from artimuse.sources.suffixes import image_suffixes, suffix_of
 from artimuse.sources.tables import TABLES
 from artimuse.sources.tars import TarSource
-from artimuse.storage import local_path
 
 _ACCEPTED = (
     f"INPUT can be a folder, a quoted glob, one image, a manifest ({', '.join(TABLES)}) with a column `uri`, or images "

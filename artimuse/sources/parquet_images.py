@@ -10,12 +10,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from artimuse.errors import BadInput
-from artimuse.remote.retries import describe
+from artimuse.io.location import file_uri, printable
+from artimuse.io.parquet_cells import IMAGE_COLUMNS, image_leaf
+from artimuse.io.reading import open_input
 from artimuse.schema import COLUMN, IMAGE_ID, OFFSET, URI, carried_name
 from artimuse.sources.containers import ContainerFiles
-from artimuse.sources.files import BATCH_ROWS, file_uri, printable
-from artimuse.sources.parquet_cells import IMAGE_COLUMNS, image_leaf
-from artimuse.storage import open_file
+from artimuse.sources.files import BATCH_ROWS
 
 logger = logging.getLogger(__name__)
 
@@ -121,13 +121,8 @@ def _refuse_missing(place: str, ids: pa.Array, first_row: int) -> None:
 
 @contextmanager
 def _opened(place: str) -> Iterator[pq.ParquetFile]:
-    try:
-        with (
-            open_file(place, read_ahead_bytes=_READ_AHEAD_BYTES) as file,
-            pq.ParquetFile(file, buffer_size=_BUFFER_BYTES) as parquet,
-        ):
-            yield parquet
-    except BadInput:
-        raise
-    except Exception as error:  # process boundary: every filesystem raises kinds of its own
-        raise BadInput(f"{place}: cannot be read ({getattr(error, 'strerror', None) or describe(error)})") from error
+    with (
+        open_input(place, read_ahead_bytes=_READ_AHEAD_BYTES) as file,
+        pq.ParquetFile(file, buffer_size=_BUFFER_BYTES) as parquet,
+    ):
+        yield parquet

@@ -18,16 +18,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from artimuse.errors import BadOutput
-from artimuse.schema import IMAGE_ID, ROW_NUMBER, URI
+from artimuse.io.folder import Folder
+from artimuse.io.location import Location
+from artimuse.schema import COLUMN, IMAGE_ID, LENGTH, OFFSET, ROW_NUMBER, URI
 from artimuse.sources.duplicates import refuse_duplicates
-from artimuse.sources.location import LOCATION_FIELDS
-from artimuse.storage import Folder
 
 if TYPE_CHECKING:
     from artimuse.sources.source import Source
 
 MANIFEST = "manifest"
 
+LOCATION_FIELDS = (OFFSET, LENGTH, COLUMN)
+"""Where in its container an image is; all null for whole files."""
 _OWN_FIELDS = (ROW_NUMBER, IMAGE_ID, URI, *LOCATION_FIELDS)
 
 
@@ -109,6 +111,12 @@ def read_plan_rows(output: Folder, shard: int, offsets: Sequence[int] | npt.NDAr
     first_read = np.cumsum([0, *(sizes[group] for group in groups)])
     position = first_read[np.searchsorted(groups, group_of_row)] + wanted - starts[group_of_row]
     return table.take(position)
+
+
+def locations(rows: pa.Table) -> list[Location]:
+    """Of rows of the plan."""
+    names = ("uri", *(field.name for field in LOCATION_FIELDS))
+    return [Location(*values) for values in zip(*(rows[name].to_pylist() for name in names))]
 
 
 @contextmanager

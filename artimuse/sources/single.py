@@ -6,9 +6,9 @@ from types import MappingProxyType
 
 import pyarrow as pa
 
+from artimuse.io.location import local_path
 from artimuse.sources.files import CARRIED_BY_FILES, FILE_SCHEMA, file_batches
 from artimuse.sources.uris import check_uris
-from artimuse.storage import local_path
 
 
 class SingleSource:

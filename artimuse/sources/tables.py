@@ -8,7 +8,6 @@ import codecs
 import csv
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from typing import Any, BinaryIO, Protocol
 
@@ -16,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from artimuse.errors import BadInput
-from artimuse.storage import open_file
+from artimuse.io.reading import open_input
 
 _PARQUET_BATCH_ROWS = 8192
 _TEXT_BATCH_ROWS = 1024
@@ -40,11 +39,11 @@ class ParquetTable:
 
     def __init__(self, place: str) -> None:
         self.place = place
-        with _opened(place) as file, _parquet(file) as parquet:
+        with open_input(place) as file, _parquet(file) as parquet:
             self.schema = parquet.schema_arrow
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        with _opened(self.place) as file, _parquet(file) as parquet:
+        with open_input(self.place) as file, _parquet(file) as parquet:
             yield from parquet.iter_batches(batch_size=_PARQUET_BATCH_ROWS)
 
 
@@ -56,14 +55,14 @@ class CsvTable:
 
     def __init__(self, place: str) -> None:
         self.place = place
-        with _opened(place) as file:
+        with open_input(place) as file:
             header = next(self._rows(file), None)
         if header is None:
             raise BadInput(f"{place}: empty; expected a header line with a column `uri`")
         self.schema = pa.schema([(name, pa.string()) for name in header])
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        with _opened(self.place) as file:
+        with open_input(self.place) as file:
             rows = islice(self._rows(file), 1, None)
             while chunk := list(islice(rows, _TEXT_BATCH_ROWS)):
                 columns = [pa.array([cell or None for cell in column], pa.string()) for column in zip(*chunk)]
@@ -96,7 +95,7 @@ class JsonLinesTable:
     def __init__(self, place: str) -> None:
         self.place = place
         self.schema = pa.schema([])
-        with _opened(place) as file:
+        with open_input(place) as file:
             for chunk in self._chunks(file):
                 names = dict.fromkeys(name for _, row in chunk for name in row)
                 found = pa.schema([(name, self._column(chunk, name, None).type) for name in names])
@@ -110,7 +109,7 @@ class JsonLinesTable:
             raise BadInput(f"{place}: {error}") from error
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        with _opened(self.place) as file:
+        with open_input(self.place) as file:
             for chunk in self._chunks(file):
                 columns = [self._column(chunk, field.name, field.type) for field in self.schema]
                 yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
@@ -150,18 +149,6 @@ def is_text(kind: pa.DataType) -> bool:
         return is_text(kind.value_type)
     kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
     return any(is_kind(kind) for is_kind in kinds)
-
-
-@contextmanager
-def _opened(place: str) -> Iterator[BinaryIO]:
-    try:
-        with open_file(place) as file:
-            yield file
-    except BadInput:
-        raise
-    except Exception as error:  # process boundary: every filesystem raises kinds of its own
-        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-        raise BadInput(f"{place}: cannot be read ({reason})") from error
 
 
 def _parquet(file: BinaryIO) -> pq.ParquetFile:

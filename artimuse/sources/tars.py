@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import BinaryIO
@@ -11,14 +11,14 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from artimuse.errors import BadInput
-from artimuse.remote.retries import describe
+from artimuse.io.location import file_uri, printable
+from artimuse.io.prefetch import prefetch
+from artimuse.io.reading import open_input
 from artimuse.schema import IMAGE_ID, LENGTH, OFFSET, URI
-from artimuse.sources.ahead import map_ahead
 from artimuse.sources.containers import ContainerFiles
-from artimuse.sources.files import BATCH_ROWS, file_uri, printable
+from artimuse.sources.files import BATCH_ROWS
 from artimuse.sources.suffixes import count_suffix, suffix_of
 from artimuse.sources.tar_index import tar_members
-from artimuse.storage import open_file
 
 TARS_AHEAD = 16
 """Tars indexed at a time: over a network each header costs a round trip."""
@@ -49,7 +49,7 @@ class TarSource:
         has_images = False
         with (
             ThreadPoolExecutor(TARS_AHEAD, "index-tar") as threads,
-            closing(map_ahead(self._index, self.files, threads=threads, ahead=TARS_AHEAD)) as indices,
+            closing(prefetch(self._index, self.files, threads=threads, ahead=TARS_AHEAD)) as indices,
         ):
             for index in indices:
                 skipped.update(index.skipped)
@@ -65,7 +65,7 @@ class TarSource:
         prefix = "" if self.files.is_one else f"{printable(path)}#"
         columns: dict[str, list[str | int | None]] = {name: [] for name in self._schema.names}
         skipped = Counter[str]()
-        with _explained(place), open_file(place, read_ahead_bytes=READ_AHEAD_BYTES) as file:
+        with open_input(place, read_ahead_bytes=READ_AHEAD_BYTES) as file:
             for sample in _samples(place, file, self.suffixes, skipped):
                 for name, offset, length in sample.images:
                     uri = f"{file_uri(place)}#{printable(name).replace('#', '%23')}"
@@ -128,14 +128,3 @@ def _text(place: str, file: BinaryIO, name: str, num_bytes: int) -> str:
     if num_bytes > MAX_TEXT_BYTES:
         raise BadInput(f"{place}: {name} has {num_bytes} bytes; texts beside images may have {MAX_TEXT_BYTES}")
     return file.read(num_bytes).decode("utf-8", "backslashreplace")
-
-
-@contextmanager
-def _explained(place: str) -> Iterator[None]:
-    try:
-        yield
-    except BadInput:
-        raise
-    except Exception as error:  # process boundary: every filesystem raises kinds of its own
-        reason = getattr(error, "strerror", None) or describe(error)
-        raise BadInput(f"{place}: cannot be read ({reason})") from error

@@ -8,8 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artimuse.errors import BadInput
-from artimuse.sources.files import file_uri
-from artimuse.storage import local_path
+from artimuse.io.location import file_uri, local_path
 
 _IS_ABSOLUTE = r"^(/|[A-Za-z][A-Za-z0-9+.-]*://)"
 _SCHEME = r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://"

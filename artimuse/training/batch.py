@@ -13,9 +13,9 @@ from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import RowError, StorageProblem
 from artimuse.images.decode import IMAGE_SIZE_PX, decode
 from artimuse.interfaces import PixelArray
-from artimuse.sources.ahead import map_ahead
-from artimuse.sources.fetch import fetch
-from artimuse.sources.location import Location
+from artimuse.io.fetch import fetch
+from artimuse.io.location import Location
+from artimuse.io.prefetch import prefetch
 from artimuse.training.examples import Example
 from artimuse.training.row import IGNORED, Row, Rows, lay_out, stack
 
@@ -80,7 +80,7 @@ class BatchMaker:
         """
         # Pillow decodes without Python's lock.
         with ThreadPoolExecutor(self.num_threads, "decode") as threads:
-            yield from map_ahead(self.batch, pieces, threads=threads, ahead=self.ahead)
+            yield from prefetch(self.batch, pieces, threads=threads, ahead=self.ahead)
 
     def batch(self, examples: Sequence[Example]) -> Batch:
         by_uri = {uri: self._picture(uri) for uri in dict.fromkeys(example.uri for example in examples)}

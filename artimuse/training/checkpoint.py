@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import distributed
 
 from artimuse.errors import BadOutput, TrainingDiverged
-from artimuse.storage import Folder
+from artimuse.io.folder import Folder
 from artimuse.training.batch import Batch
 from artimuse.training.crew import Crew
 from artimuse.training.network import TrainedNetwork

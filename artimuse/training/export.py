@@ -19,11 +19,11 @@ from artimuse.configs.export import ExportConfig
 from artimuse.configs.train import TrainConfig
 from artimuse.engines.network import resolve_device
 from artimuse.errors import BadCheckpoint, BadOutput
+from artimuse.io.folder import Folder
 from artimuse.model.digest import weights_digest
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import load_network
 from artimuse.model.save import save_checkpoint
-from artimuse.storage import Folder
 from artimuse.training.base import open_base
 from artimuse.training.card import write_card
 from artimuse.training.checkpoint import Checkpoints, load_weights

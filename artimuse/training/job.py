@@ -8,7 +8,7 @@ import ray
 
 from artimuse.configs.train import TrainConfig
 from artimuse.errors import BadCheckpoint, BadInput, TrainingDiverged
-from artimuse.storage import Folder
+from artimuse.io.folder import Folder
 
 FINAL = (BadInput, BadCheckpoint, TrainingDiverged)
 """Errors that would come again: no restart would help."""

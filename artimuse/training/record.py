@@ -12,7 +12,7 @@ from typing import Any
 import artimuse
 from artimuse.configs.train import TrainConfig
 from artimuse.errors import BadOutput, RunMismatch
-from artimuse.storage import Folder
+from artimuse.io.folder import Folder
 
 TRAIN_RECORD = "train.json"
 MAY_CHANGE = frozenset(

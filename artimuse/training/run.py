@@ -22,12 +22,12 @@ from artimuse.errors import (
     Interrupted,
     TrainingFailed,
 )
+from artimuse.io.folder import Folder
 from artimuse.model.digest import weights_digest
 from artimuse.model.find import find_checkpoint
 from artimuse.pipelines import cluster
 from artimuse.pipelines.stopping import StopRequest
 from artimuse.sinks.lock import Lock, hold_lock
-from artimuse.storage import Folder
 from artimuse.training.base import open_base
 from artimuse.training.board import Board, Status
 from artimuse.training.checkpoint import Checkpoints

@@ -9,9 +9,9 @@ from artimuse.configs.train import TrainConfig
 from artimuse.datasets.table import NoSuchSplit, TableReader
 from artimuse.errors import BadInput
 from artimuse.interfaces import Annotation, Tokenizer
+from artimuse.io.folder import Folder
 from artimuse.model.load import Blueprint
 from artimuse.scoring import STRATEGIES
-from artimuse.storage import Folder
 from artimuse.training.examples import ExampleMaker, write_examples
 
 logger = logging.getLogger(__name__)

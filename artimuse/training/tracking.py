@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from artimuse.configs.train import TrainConfig
 from artimuse.errors import BadOutput
-from artimuse.storage import Folder
+from artimuse.io.folder import Folder
 
 TENSORBOARD = "tensorboard"
 STEP_CURVES = ("loss", "learning_rate", "grad_norm", "num_answer_tokens", "seconds", "waiting_share")

@@ -13,8 +13,8 @@ from artimuse.attributes import ATTRIBUTES
 from artimuse.datasets.table import TableReader
 from artimuse.errors import BadInput
 from artimuse.interfaces import Annotation
+from artimuse.io.folder import Folder
 from artimuse.schema import ANNOTATION_SCHEMA
-from artimuse.storage import Folder
 from tests.datasets.annotations import Row, annotation, json_lines, parquet
 
 

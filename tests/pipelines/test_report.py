@@ -10,11 +10,11 @@ import pytest
 from rich.console import Console
 
 from artimuse.errors import BadOutput
+from artimuse.io.folder import Folder
 from artimuse.parity import ParityCertificate
 from artimuse.pipelines.report import QUANTILES, ScoreReport, read_table_facts
 from artimuse.sinks.parquet import ParquetSink
 from artimuse.sinks.parts import PARTS
-from artimuse.storage import Folder
 from tests.sinks.score_rows import score_rows
 
 REPORT = {

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from artimuse.cli import main
+from artimuse.io.folder import Folder
 from artimuse.sinks.parts import PARTS, STAGED, store_part
-from artimuse.storage import Folder
 from tests.pictures import encoded, good_folder, picture
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(180), pytest.mark.usefixtures("ray_cluster")]

@@ -14,9 +14,8 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
-from s3fs import S3FileSystem
 
-from artimuse.remote.store import forget_stores
+from artimuse.io.s3 import forget_client
 
 REGION = "us-east-1"
 BUCKET = "pictures"
@@ -75,9 +74,7 @@ def connect(monkeypatch: pytest.MonkeyPatch, url: str, keys: Keys) -> None:
     """Points this process's S3 client there."""
     for name, value in settings(url, keys).items():
         monkeypatch.setenv(name, value)
-    forget_stores()
-    # fsspec keeps one client per process for outputs, made with the variables of that time.
-    S3FileSystem.clear_instance_cache()
+    forget_client()
 
 
 def free_port() -> int:

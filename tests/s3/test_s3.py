@@ -9,13 +9,14 @@ import pytest
 
 from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import BadInput, RowError
-from artimuse.remote import retries
-from artimuse.remote.read import TooLarge, read_file, read_range
-from artimuse.remote.retries import GaveUp
+from artimuse.io import retries
+from artimuse.io.fetch import fetch
+from artimuse.io.fetcher import Fetcher
+from artimuse.io.location import Location
+from artimuse.io.retries import GaveUp
+from artimuse.io.store import TooLarge
+from artimuse.io.stores import open_store
 from artimuse.sources import open_source
-from artimuse.sources.fetch import fetch
-from artimuse.sources.fetcher import Fetcher
-from artimuse.sources.location import Location
 from tests.s3.fault_proxy import DELAY_S, Fault, fault_proxy
 from tests.s3.server import BUCKET, PRIVATE, Keys, Server, connect
 from tests.sources.containers import bodies, location_of, parquet, rows_of, tar
@@ -77,6 +78,11 @@ def refusal(place: str) -> str:
     with pytest.raises(BadInput) as caught:
         rows_of(open_source(place))
     return str(caught.value)
+
+
+def read(url: str, *, max_bytes: int) -> bytes:
+    store, path = open_store(url)
+    return store.read(path, max_bytes=max_bytes)
 
 
 def digests(found: dict[str, bytes | RowError]) -> dict[str, str | RowError]:
@@ -152,14 +158,15 @@ def test_what_may_not_be_read_fails_alone_and_at_once(tmp_path: Path):
 def test_an_object_over_the_limit_is_not_read():
     url = f"s3://{BUCKET}/bodies/050.jpg"
     with pytest.raises(TooLarge):
-        read_file(url, max_bytes=1000)
+        read(url, max_bytes=1000)
     assert fetch(Location(url), DecodeLimits(max_bytes=1000)) == RowError("too_large", "50850 bytes, the limit is 1000")
 
 
 def test_ranges_are_exact():
     url, body = f"s3://{BUCKET}/bodies/050.jpg", BODIES["050.jpg"]
-    assert read_range(url, 0, 1) == body[:1]
-    assert read_range(url, 1234, 5678) == body[1234 : 1234 + 5678]
+    store, path = open_store(url)
+    assert store.read_range(path, 0, 1) == body[:1]
+    assert store.read_range(path, 1234, 5678) == body[1234 : 1234 + 5678]
 
 
 FAULTS: tuple[Fault, ...] = ("slow_down", "unavailable", "reset", "cut_short", "delay")
@@ -211,7 +218,7 @@ def test_a_fault_that_stays_is_an_error_of_the_row(server: Server, monkeypatch: 
     with fault_proxy(server.url, fault, 1.0) as proxy:
         connect(monkeypatch, proxy.url, server.reader)
         with pytest.raises(GaveUp, match="10 attempts failed, the last with"):
-            read_file(f"s3://{BUCKET}/bodies/000.jpg", max_bytes=10_000)
+            read(f"s3://{BUCKET}/bodies/000.jpg", max_bytes=10_000)
         result = fetch(Location(f"s3://{BUCKET}/bodies/000.jpg"), DecodeLimits())
     assert isinstance(result, RowError)
     assert result.code == "io_error"

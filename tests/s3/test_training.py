@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from artimuse.io.folder import Folder
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import read_blueprint
-from artimuse.storage import Folder
 from artimuse.training.checkpoint import Checkpoints
 from tests.s3.server import BUCKET, Server, connect
 from tests.s3.test_runs import start

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from artimuse.io.folder import Folder
 from artimuse.sinks.parquet import ParquetSink
-from artimuse.storage import Folder
 from tests.sinks.score_rows import begin_run
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from artimuse.storage import Folder
+from artimuse.io.folder import Folder
 
 
 class Crash(BaseException):
@@ -19,7 +19,7 @@ class CrashingFolder(Folder):
 
     @staticmethod
     def over(folder: Folder, num_steps: int) -> "CrashingFolder":
-        return CrashingFolder(folder.filesystem, folder.root, num_steps)
+        return CrashingFolder(folder.root, num_steps)
 
     def write(self, name: str, data: bytes) -> None:
         self._step(f"write {name}")

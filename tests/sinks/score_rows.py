@@ -5,14 +5,21 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fsspec import AbstractFileSystem
 
+from artimuse.io.folder import Folder
+from artimuse.io.stores import open_store
 from artimuse.schema import IMAGE_ID, ROW_NUMBER, URI, score_schema
 from artimuse.sinks.run_file import read_run, write_run
 from artimuse.sources.plan import shard_name
-from artimuse.storage import Folder
 
 VALUES = np.linspace(0, 100, 5, dtype=np.float32)
 FINGERPRINTS = {"plan": {"input": "/photos"}, "score": {"weights": "abc", "strategy": "levels_5", "dtype": "float32"}}
+
+
+def filesystem_of(output: Folder) -> AbstractFileSystem:
+    """To look at an output past our own code."""
+    return open_store(output.root)[0].filesystem
 
 
 def score_rows(

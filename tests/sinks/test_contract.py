@@ -8,10 +8,10 @@ import pytest
 
 from artimuse.errors import BadOutput, RunMismatch
 from artimuse.interfaces import Ledger, Sink
+from artimuse.io.folder import Folder
 from artimuse.sinks import SINKS
 from artimuse.sinks.run_file import read_run, write_run
-from artimuse.storage import Folder
-from tests.sinks.score_rows import FINGERPRINTS, begin_run, score_rows
+from tests.sinks.score_rows import FINGERPRINTS, begin_run, filesystem_of, score_rows
 
 # Shards of 10 rows: 0..9, 10..19 and 20..24.
 NUM_ROWS = 25
@@ -25,8 +25,8 @@ def sink(request: pytest.FixtureRequest, output: Folder) -> Sink:
 
 def files(output: Folder) -> dict[str, bytes]:
     """Everything in the output, path -> content."""
-    paths = output.filesystem.find(output.root)
-    return {str(path): output.filesystem.cat_file(path) for path in paths}
+    paths = filesystem_of(output).find(output.root)
+    return {str(path): filesystem_of(output).cat_file(path) for path in paths}
 
 
 def done(ledger: Ledger) -> list[int]:
@@ -127,8 +127,10 @@ def test_what_a_killed_writer_left_unfinished_does_not_count(sink: Sink, output:
     sink.write(score_rows([3, 4]))
     for path in files(output).keys() - before:
         folder, _, name = path.rpartition("/")
-        output.filesystem.pipe_file(f"{folder}/.{name}.0123456789ab.unfinished", output.filesystem.cat_file(path)[:100])
-        output.filesystem.rm_file(path)
+        filesystem_of(output).pipe_file(
+            f"{folder}/.{name}.0123456789ab.unfinished", filesystem_of(output).cat_file(path)[:100]
+        )
+        filesystem_of(output).rm_file(path)
     assert done(sink.open(FINGERPRINTS)) == []
     sink.write(score_rows([3, 4]))
     assert done(sink.open(FINGERPRINTS)) == [3, 4]

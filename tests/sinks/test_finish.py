@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
+from artimuse.io.folder import Folder
 from artimuse.sinks import finish
 from artimuse.sinks.finish import finish_shard
 from artimuse.sinks.parts import PARTS, STAGED, read_part, shard_parts, store_part
-from artimuse.storage import Folder
 from tests.sinks.crashing import Crash, CrashingFolder
-from tests.sinks.score_rows import score_rows
+from tests.sinks.score_rows import filesystem_of, score_rows
 
 ENOUGH_STEPS = 1_000
 
@@ -177,17 +177,17 @@ def test_after_a_crash_at_any_step_the_shard_is_finished_to_the_same_table(
     output: Folder, mess: Callable[[Folder], None], is_complete: bool
 ):
     mess(output)
-    before = {path: output.filesystem.cat_file(path) for path in output.filesystem.find(output.root)}
+    before = {path: filesystem_of(output).cat_file(path) for path in filesystem_of(output).find(output.root)}
     whole_run = CrashingFolder.over(output, ENOUGH_STEPS)
     finish_shard(whole_run, 0, is_complete=is_complete)
     expected = table(output)
     assert [row[0] for row in expected] == list(range(10))
     assert len(whole_run.steps) >= 2
     for num_steps in range(len(whole_run.steps)):
-        for path in output.filesystem.find(output.root):
-            output.filesystem.rm_file(path)
+        for path in filesystem_of(output).find(output.root):
+            filesystem_of(output).rm_file(path)
         for path, data in before.items():
-            output.filesystem.pipe_file(path, data)
+            filesystem_of(output).pipe_file(path, data)
         with pytest.raises(Crash):
             finish_shard(CrashingFolder.over(output, num_steps), 0, is_complete=is_complete)
         assert {row[0] for row in table(output)} == set(range(10)), "every row is in the table at any moment"

@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from artimuse.errors import BadOutput
+from artimuse.io.folder import Folder
 from artimuse.pipelines.rows import WITHOUT_TEXTS, Condition
 from artimuse.schema import score_schema
 from artimuse.sinks.ledger import PartsLedger
 from artimuse.sinks.parquet import ParquetSink
 from artimuse.sinks.parts import PARTS, parts_by_shard, store_part
-from artimuse.storage import Folder
 from tests.sinks.score_rows import FINGERPRINTS, VALUES, score_rows
 
 

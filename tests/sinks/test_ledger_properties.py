@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from rich.console import Console
 
 from artimuse.configs.verify import VerifyConfig
+from artimuse.io.folder import Folder
 from artimuse.pipelines.graph import Unit
 from artimuse.pipelines.report import read_table_facts
 from artimuse.pipelines.run_record import open_ledger
@@ -25,9 +26,8 @@ from artimuse.sinks.parquet import ParquetSink
 from artimuse.sinks.parts import PARTS, STAGED
 from artimuse.sinks.run_file import read_run
 from artimuse.sinks.verify import run as verify
-from artimuse.storage import Folder
 from tests.sinks.crashing import Crash, CrashingFolder
-from tests.sinks.score_rows import begin_run, end_run, score_rows, write_manifest
+from tests.sinks.score_rows import begin_run, end_run, filesystem_of, score_rows, write_manifest
 
 NUM_ROWS = 13
 ROWS_PER_SHARD = 5
@@ -184,7 +184,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 finish_shard(self.output, shard, is_complete=True)
         logger.disabled = False
         self.check_the_table()
-        self.output.filesystem.rm(self.output.root, recursive=True)
+        filesystem_of(self.output).rm(self.output.root, recursive=True)
 
     def check_the_table(self) -> None:
         tables = [self.read(f"{PARTS}/{name}") for name in self.output.names(PARTS)]

@@ -15,14 +15,15 @@ from pathlib import Path
 import pytest
 
 from artimuse.errors import BadOutput, OutputLocked
+from artimuse.io.folder import Folder
 from artimuse.sinks.lock import LOCK_FILE, LockTimes, ObjectLock, hold_lock
-from artimuse.storage import Folder
+from tests.sinks.score_rows import filesystem_of
 
 TIMES = LockTimes(beat_s=0.05, stale_after_s=0.5, settle_s=0.1)
 HOLD = """
 import sys
 from artimuse.sinks.lock import hold_lock
-from artimuse.storage import Folder
+from artimuse.io.folder import Folder
 with hold_lock(Folder.at(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -204,8 +205,8 @@ def test_an_owner_that_slept_looks_before_it_goes_on(store: Folder):
 def test_a_store_that_fails_for_a_moment_does_not_stop_the_heart(store: Folder, monkeypatch: pytest.MonkeyPatch):
     with hold_lock(store, TIMES) as lock:
         with monkeypatch.context() as outage:
-            outage.setattr(type(store.filesystem), "cat_file", failing)
-            outage.setattr(type(store.filesystem), "pipe_file", failing)
+            outage.setattr(type(filesystem_of(store)), "cat_file", failing)
+            outage.setattr(type(filesystem_of(store)), "pipe_file", failing)
             time.sleep(4 * TIMES.beat_s)
         beat = json.loads(store.read(LOCK_FILE))["beat"]
         eventually(lambda: json.loads(store.read(LOCK_FILE))["beat"] > beat)

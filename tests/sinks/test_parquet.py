@@ -2,10 +2,10 @@
 
 import pyarrow as pa
 
+from artimuse.io.folder import Folder
 from artimuse.sinks.finish import finish_shard
 from artimuse.sinks.parquet import ParquetSink
 from artimuse.sinks.parts import PARTS, STAGED, read_part
-from artimuse.storage import Folder
 from tests.sinks.score_rows import FINGERPRINTS, score_rows
 
 

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from artimuse.io.folder import Folder
 from artimuse.sinks.parquet import ParquetSink
 from artimuse.sinks.parts import PARTS, STAGED, part_name, read_part, shard_parts, store_part, store_part_once
-from artimuse.storage import Folder
 from tests.sinks.score_rows import score_rows
 
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from artimuse.errors import BadOutput, RunMismatch
+from artimuse.io.folder import Folder
 from artimuse.sinks.run_file import RUN_FILE, read_run, refuse_mismatch, write_run
-from artimuse.storage import Folder
 
 RECORD = {
     "fingerprints": {"score": {"weights": None}},

@@ -10,12 +10,12 @@ from rich.console import Console
 
 from artimuse.configs.verify import VerifyConfig
 from artimuse.errors import BadOutput
+from artimuse.io.folder import Folder
 from artimuse.sinks.parts import PARTS, STAGED, store_part
 from artimuse.sinks.run_file import read_run, write_run
 from artimuse.sinks.verify import VerifyReport, run
 from artimuse.sources.plan import shard_name
-from artimuse.storage import Folder
-from tests.sinks.score_rows import begin_run, end_run, score_rows, write_manifest
+from tests.sinks.score_rows import begin_run, end_run, filesystem_of, score_rows, write_manifest
 
 # 25 images in shards of 10; the rows 0..5, 6..9, 10..19 and 20..24 are parts, and those of the second one failed.
 NUM_ROWS = 25
@@ -43,7 +43,7 @@ def shown(report: VerifyReport) -> str:
 
 
 def files(output: Folder) -> dict[str, bytes]:
-    return {path: output.filesystem.cat_file(path) for path in output.filesystem.find(output.root)}
+    return {path: filesystem_of(output).cat_file(path) for path in filesystem_of(output).find(output.root)}
 
 
 def part_with(output: Folder, row: int) -> str:

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import RowError
-from artimuse.sources.fetch import fetch
-from artimuse.sources.location import Location
+from artimuse.io.fetch import fetch
+from artimuse.io.location import Location
 from artimuse.sources.source import Source
 
 HF_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

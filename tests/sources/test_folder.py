@@ -8,10 +8,10 @@ import pytest
 
 from artimuse.configs.limits import DEFAULT_FORMATS, DecodeLimits
 from artimuse.errors import BadInput
+from artimuse.io.fetch import fetch
+from artimuse.io.location import Location
 from artimuse.sources import describe_skipped, files, open_source
-from artimuse.sources.fetch import fetch
 from artimuse.sources.folder import FolderSource
-from artimuse.sources.location import Location
 from artimuse.sources.suffixes import image_suffixes
 from tests.sources.conftest import ordinary_user
 

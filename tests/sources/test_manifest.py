@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from artimuse.errors import BadInput
+from artimuse.io.folder import Folder
 from artimuse.sources import open_source
-from artimuse.storage import Folder
 
 Rows = list[dict[str, Any]]
 

@@ -11,10 +11,11 @@ import pytest
 
 from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import BadInput, RowError
-from artimuse.sources import open_source, parquet_cells
-from artimuse.sources.fetcher import Fetcher
-from artimuse.sources.parquet_cells import ParquetCells
-from artimuse.storage import open_file
+from artimuse.io import parquet_cells
+from artimuse.io.fetcher import Fetcher
+from artimuse.io.parquet_cells import ParquetCells
+from artimuse.io.stores import open_file
+from artimuse.sources import open_source
 from tests.sources.containers import HF_IMAGE, bodies, location_of, parquet, rows_of
 
 IMAGES = [b"first", b"second" * 100, b""]

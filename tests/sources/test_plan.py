@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from artimuse.errors import BadInput, BadOutput
+from artimuse.io.folder import Folder
 from artimuse.schema import IMAGE_ID, URI
 from artimuse.sources import open_source
 from artimuse.sources.plan import (
@@ -24,7 +25,6 @@ from artimuse.sources.plan import (
     shard_name,
     write_plan,
 )
-from artimuse.storage import Folder
 
 
 class Rows:

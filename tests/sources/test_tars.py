@@ -9,10 +9,10 @@ import pytest
 
 from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import BadInput, RowError
+from artimuse.io.fetch import fetch
+from artimuse.io.folder import Folder
 from artimuse.sources import open_source
-from artimuse.sources.fetch import fetch
 from artimuse.sources.plan import write_plan
-from artimuse.storage import Folder
 from tests.sources.containers import bodies, location_of, rows_of, tar
 
 SAMPLES = {

@@ -17,11 +17,11 @@ from artimuse.configs.presets import paper_score_finetune
 from artimuse.engines.transformers import TransformersEngine
 from artimuse.errors import BadCheckpoint, BadOutput, ExportFailed
 from artimuse.interfaces import FloatArray
+from artimuse.io.folder import Folder
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import load_network, read_blueprint
 from artimuse.model.save import save_checkpoint
 from artimuse.scoring import STRATEGIES
-from artimuse.storage import Folder
 from artimuse.training.checkpoint import Checkpoints, load_weights
 from artimuse.training.compare import compare, fixed_images
 from artimuse.training.export import export

@@ -3,9 +3,9 @@ import pytest
 
 from artimuse.configs.presets import paper_score_finetune, paper_text_pretrain
 from artimuse.errors import BadInput
+from artimuse.io.folder import Folder
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import read_blueprint
-from artimuse.storage import Folder
 from artimuse.training.examples import Examples
 from artimuse.training.selection import write_plan
 from tests.training.tables import make_table

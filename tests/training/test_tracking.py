@@ -5,7 +5,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from artimuse.configs.presets import paper_score_finetune
 from artimuse.errors import BadOutput
-from artimuse.storage import Folder
+from artimuse.io.folder import Folder
 from artimuse.training.tracking import open_tracker
 
 

@@ -27,10 +27,10 @@ from artimuse.configs.presets import paper_score_finetune, paper_text_pretrain
 from artimuse.configs.train import TrainConfig
 from artimuse.errors import BadInput, BadOutput, RunMismatch, TrainingDiverged, TrainingFailed
 from artimuse.images.decode import decode
+from artimuse.io.folder import Folder
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import load_network, read_blueprint
 from artimuse.prompts import attribute_question
-from artimuse.storage import Folder
 from artimuse.training.checkpoint import Checkpoints
 from artimuse.training.examples import Examples
 from artimuse.training.order import Order

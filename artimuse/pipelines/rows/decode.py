@@ -14,11 +14,10 @@ from artimuse.images.decode import IMAGE_SIZE_PX, DecodedImage, decode, leave_li
 from artimuse.images.hashes import phash
 from artimuse.images.metadata import read_metadata
 from artimuse.interfaces import PixelArray
+from artimuse.io.fetcher import Fetcher
 from artimuse.pipelines.rows.job import BEGAN_AT, DECODE_S, FETCH_S, PIXELS, ScoreJob, refuse_blind_node
 from artimuse.schema import METADATA_FIELDS
-from artimuse.sources.fetcher import Fetcher
-from artimuse.sources.location import locations
-from artimuse.sources.plan import read_plan_rows
+from artimuse.sources.plan import locations, read_plan_rows
 
 # 128 rows of pixels are 77 MB: under Ray's 128 MiB block, and small enough for several in flight.
 ROWS_PER_PIXEL_BLOCK = 128

@@ -8,12 +8,12 @@ from artimuse.attributes import ATTRIBUTES
 from artimuse.configs.engine import EngineConfig
 from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import ClusterProblem, RowError
+from artimuse.io.fetch import fetch
+from artimuse.io.folder import Folder
+from artimuse.io.location import Location
 from artimuse.prompts import attribute_question
 from artimuse.schema import score_schema
 from artimuse.scoring import STRATEGIES
-from artimuse.sources.fetch import fetch
-from artimuse.sources.location import Location
-from artimuse.storage import Folder
 
 # Not in the score table; `RowWriter` turns all but the pixels into receipts. The prefix keeps them apart from the
 # manifest's own columns, which may well be called `worker` or `pixels`.

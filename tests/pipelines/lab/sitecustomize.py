@@ -50,7 +50,7 @@ def kill_after_a_part(module: ModuleType) -> None:
     module.Folder.write = write_and_die
 
 
-PATCHES = {"artimuse.engines.fake": make_engine_slow_and_noisy, "artimuse.storage": kill_after_a_part}
+PATCHES = {"artimuse.engines.fake": make_engine_slow_and_noisy, "artimuse.io.folder": kill_after_a_part}
 
 
 class PatchingLoader(Loader):

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from artimuse.sources.ahead import map_ahead
+from artimuse.io.prefetch import prefetch
 
 
 def test_results_come_in_order_and_no_more_is_begun_than_asked_for():
@@ -20,7 +20,7 @@ def test_results_come_in_order_and_no_more_is_begun_than_asked_for():
         return number * number
 
     with ThreadPoolExecutor(4) as threads:
-        results = map_ahead(square, range(100), threads=threads, ahead=5)
+        results = prefetch(square, range(100), threads=threads, ahead=5)
         for number, result in enumerate(results):
             assert result == number * number
             assert begun <= number + 6
@@ -30,7 +30,7 @@ def test_results_come_in_order_and_no_more_is_begun_than_asked_for():
 def test_work_overlaps():
     together = threading.Barrier(8, timeout=10)
     with ThreadPoolExecutor(8) as threads:
-        assert len(list(map_ahead(lambda _: together.wait(), range(16), threads=threads, ahead=8))) == 16
+        assert len(list(prefetch(lambda _: together.wait(), range(16), threads=threads, ahead=8))) == 16
 
 
 def test_an_error_is_raised_in_its_place_and_ends_the_work():
@@ -44,7 +44,7 @@ def test_an_error_is_raised_in_its_place_and_ends_the_work():
 
     with (
         ThreadPoolExecutor(1) as threads,
-        closing(map_ahead(fail_at_three, range(1000), threads=threads, ahead=4)) as results,
+        closing(prefetch(fail_at_three, range(1000), threads=threads, ahead=4)) as results,
     ):
         assert [next(results) for _ in range(3)] == [0, 1, 2]
         with pytest.raises(ValueError, match="three"):

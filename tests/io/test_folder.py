@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from artimuse.errors import BadOutput
-from artimuse.storage import Folder, local_path, open_file
+from artimuse.io.folder import Folder
+from artimuse.io.location import local_path
+from artimuse.io.stores import open_file
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -116,7 +118,7 @@ def test_a_file_where_a_folder_should_be_is_bad_output(tmp_path: Path):
 
 
 def test_an_unknown_scheme_is_bad_output():
-    with pytest.raises(BadOutput, match="nowhere://bucket: not a place this installation can reach"):
+    with pytest.raises(BadOutput, match="nowhere://bucket: not a location this installation can reach"):
         Folder.at("nowhere://bucket")
 
 

@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def map_ahead(
+def prefetch(
     function: Callable[[Item], Result], items: Iterable[Item], *, threads: Executor, ahead: int
 ) -> Generator[Result, None, None]:
     """Results in the order of the items, with at most `ahead` of them begun and not yet taken.

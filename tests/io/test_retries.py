@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from artimuse.remote import retries
-from artimuse.remote.retries import CutShort, FinalAnswer, GaveUp, is_answer, wait_s, with_retries
+from artimuse.io import retries
+from artimuse.io.retries import CutShort, FinalAnswer, GaveUp, is_answer, wait_s, with_retries
 
 
 class Store:

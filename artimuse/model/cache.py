@@ -1,4 +1,4 @@
-"""The one place that reads environment variables: machine paths only, never settings of a run."""
+"""Where copies of checkpoints lie: a path of this machine, so an environment variable may say it."""
 
 import os
 from pathlib import Path

@@ -13,10 +13,10 @@ import pytest
 from artimuse.configs.limits import DecodeLimits, HttpAccess
 from artimuse.configs.score import ScoreConfig
 from artimuse.errors import BadInput, RowError
-from artimuse.remote import retries
+from artimuse.io import retries
+from artimuse.io.fetch import fetch
+from artimuse.io.location import Location
 from artimuse.sources import open_source
-from artimuse.sources.fetch import fetch
-from artimuse.sources.location import Location
 
 BODY = bytes(range(256)) * 400
 Headers = Mapping[str, str]

@@ -8,8 +8,8 @@ import pytest
 
 from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import RowError
-from artimuse.sources.fetch import fetch
-from artimuse.sources.location import Location
+from artimuse.io.fetch import fetch
+from artimuse.io.location import Location
 from tests.sources.conftest import ordinary_user
 
 LIMITS = DecodeLimits(max_bytes=100)

@@ -5,10 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import RowError
-from artimuse.sources.ahead import map_ahead
-from artimuse.sources.fetch import fetch
-from artimuse.sources.location import Location
-from artimuse.storage import local_path
+from artimuse.io.fetch import fetch
+from artimuse.io.location import Location, local_path
+from artimuse.io.prefetch import prefetch
 
 NUM_THREADS = 16
 """Concurrent reads per worker: at 50 ms each, 300 images/s, several times what a core decodes."""
@@ -29,9 +28,9 @@ class Fetcher:
     def __call__(self, locations: Sequence[Location]) -> Iterator[bytes | RowError]:
         """What `fetch` returns for each, in their order."""
         if any(location.column is not None for location in locations):
-            return map_ahead(self._fetch, locations, threads=self._cell_thread, ahead=NUM_CELLS_AHEAD)
+            return prefetch(self._fetch, locations, threads=self._cell_thread, ahead=NUM_CELLS_AHEAD)
         if any(local_path(location.uri) is None for location in locations):
-            return map_ahead(self._fetch, locations, threads=self._threads, ahead=NUM_AHEAD)
+            return prefetch(self._fetch, locations, threads=self._threads, ahead=NUM_AHEAD)
         # The system reads local files ahead by itself; a thread would cost more than it saves.
         return map(self._fetch, locations)
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from artimuse.storage import open_file
+from artimuse.io.stores import open_file
 
 IMAGE_COLUMNS = ("image", "jpg", "png", "webp", "bytes")
 """Those that may hold images, in the order of preference."""

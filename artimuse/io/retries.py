@@ -75,6 +75,13 @@ def wait_s(attempt: int) -> float:
     return random.uniform(longest / 2, longest)
 
 
+def whole(data: bytes, num_bytes: int) -> bytes:
+    """The data, if it is all of it. Raises CutShort."""
+    if len(data) != num_bytes:
+        raise CutShort(f"{len(data)} bytes arrived of {num_bytes}")
+    return data
+
+
 def describe(error: BaseException) -> str:
     """`Kind: message` in one line; the kind alone if there is no message."""
     message = " ".join(str(error).split())

@@ -12,8 +12,8 @@ import aiohttp
 from fsspec.asyn import get_loop, sync
 
 from artimuse.configs.limits import HttpAccess
-from artimuse.remote.read import TooLarge, whole
-from artimuse.remote.retries import FinalAnswer, with_retries
+from artimuse.io.retries import FinalAnswer, whole, with_retries
+from artimuse.io.store import TooLarge
 
 MAX_REDIRECTS = 5
 TIMEOUT = aiohttp.ClientTimeout(total=120, sock_connect=10, sock_read=30)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from artimuse.sources.patterns import expand_braces, is_pattern, split_pattern
+from artimuse.io.patterns import expand_braces, is_pattern, split_pattern
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,0 @@
-"""Reading from object stores and other remote file systems: whole bodies or an error, never half of one."""
