@@ -20,7 +20,7 @@ LOG_WIDTH = 120
 # verb -> (configuration class, function), as "module:name" so that --help loads neither torch nor ray.
 VERBS: dict[str, tuple[str, str]] = {
     "score": ("artimuse.configs.score:ScoreConfig", "artimuse.pipelines.score:run"),
-    "verify": ("artimuse.configs.verify:VerifyConfig", "artimuse.sinks.verify:run"),
+    "verify": ("artimuse.configs.verify:VerifyConfig", "artimuse.table.verify:run"),
     "train": ("artimuse.configs.train:TrainConfig", "artimuse.training.run:run"),
     "export": ("artimuse.configs.export:ExportConfig", "artimuse.training.export:run"),
     "bench": ("artimuse.configs.bench:BenchConfig", "artimuse.bench.run:run"),

@@ -15,7 +15,7 @@ from artimuse.pipelines.report import ScoreReport
 from artimuse.pipelines.score import run as score
 from artimuse.scenes.draw import save_picture
 from artimuse.scenes.table import choose_scenes
-from artimuse.sinks.parts import PARTS
+from artimuse.table.parts import PARTS
 
 NUM_PICTURES = 48
 NUM_SHOWN = 3

@@ -1,14 +1,15 @@
-"""The four seams of the system: Engine, ScoreStrategy, DatasetReader and Sink.
+"""The seams of the system: Source, Engine, ScoreStrategy and DatasetReader.
 
-A new implementation is one new file and one line in the dictionary of its package (`engines.ENGINES`,
-`scoring.STRATEGIES`, `datasets.READERS`, `sinks.SINKS`); the contract tests run over those dictionaries.
+A new engine, strategy or reader is one new file and one line in the dictionary of its room (`engines.ENGINES`,
+`scoring.STRATEGIES`, `datasets.READERS`); the contract tests run over those dictionaries. A new kind of INPUT is one
+new file and a case in `sources.open.open_source`.
 """
 
 # B images, H and W pixels, C = 3 channels, K candidate tokens
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,29 @@ BoolArray = npt.NDArray[np.bool_]
 
 Capability = Literal["logits", "texts"]
 AnnotationKind = Literal["score", "partial_text", "expert"]
+
+
+class Source(Protocol):
+    """A collection of images. Only `batches` reads more than a header (JSON lines are read to learn their types)."""
+
+    @property
+    def carried(self) -> "pa.Schema":
+        """The collection's own columns, under the names the score table stores them."""
+        ...
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """Suffix -> number of files passed over; known after `batches` has ended."""
+        ...
+
+    def batches(self) -> Iterator["pa.RecordBatch"]:
+        """Rows of image_id, uri, for images inside containers their location, and the carried columns.
+
+        In bounded memory, the same in every call.
+
+        Raises BadInput if the collection is empty or malformed.
+        """
+        ...
 
 
 class Tokenizer(Protocol):
@@ -161,36 +185,4 @@ class DatasetReader(Protocol):
 
     def read(self, root: str, split: str) -> Iterator[Annotation]:
         """Annotations of one split, in file order. Raises BadInput naming the file and line that is wrong."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What a sink says after it has stored rows: small enough to send to the driver for every part."""
-
-    part: str
-    num_rows: int
-    num_bytes: int
-
-
-class Ledger(Protocol):
-    """Which rows of the plan are already in the output."""
-
-    def done_rows(self, shard: int) -> BoolArray:
-        """One flag per row of the plan shard, True if the row is in a readable part."""
-        ...
-
-
-class Sink(Protocol):
-    """Stores score-table rows; what it has stored survives a kill of any process."""
-
-    def open(self, fingerprints: Mapping[str, Mapping[str, Any]]) -> Ledger:
-        """What is done. Raises RunMismatch if the output was made with other fingerprints."""
-        ...
-
-    def write(self, rows: "pa.Table", *, replaces: bool = False) -> Receipt:
-        """Stores rows of one plan shard in one step: all of them appear, or none. Writing them again is harmless.
-
-        `replaces`: rows of the same numbers are there in an earlier version, and stay until these are in their place.
-        """
         ...

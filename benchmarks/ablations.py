@@ -25,7 +25,7 @@ from artimuse.configs.train import TrainConfig
 from artimuse.interfaces import AnnotationKind
 from artimuse.scenes.evaluation import evaluate
 from artimuse.scenes.table import choose_scenes, write_scenes
-from artimuse.schema import ANNOTATION_SCHEMA
+from artimuse.datasets.schema import ANNOTATION_SCHEMA
 from artimuse.scorer import load
 from artimuse.training.run import run
 

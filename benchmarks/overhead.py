@@ -28,7 +28,7 @@ from artimuse.pipelines.rows import RowDecoder, RowScorer, ScoreJob
 from artimuse.pipelines.score import run as score
 from artimuse.sinks.parquet import ParquetSink
 from artimuse.sources import open_source
-from artimuse.sources.plan import plan_carried_schema, write_plan
+from artimuse.table.plan import plan_carried_schema, write_plan
 
 WORKERS = 2
 ROWS_PER_PART = 256
@@ -104,7 +104,7 @@ def pipeline_run(manifest: Path, out: Path) -> list[tuple[float, int]]:
         input=str(manifest), output=str(out), engine="fake", workers=str(WORKERS), rows_per_part=ROWS_PER_PART
     )
     events: list[tuple[float, int]] = []
-    from artimuse.progress import RunProgress
+    from artimuse.runs.progress import RunProgress
 
     advance = RunProgress.advance
 

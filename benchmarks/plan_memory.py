@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from artimuse.io.folder import Folder
 from artimuse.sources import open_source
-from artimuse.sources.plan import write_plan
+from artimuse.table.plan import write_plan
 
 NUM_ROWS = 1_000_000
 KINDS = ("parquet", "csv", "jsonl")

@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 
 from artimuse.io.folder import Folder
-from artimuse.schema import score_schema
+from artimuse.table.schema import score_schema
 from artimuse.scoring import STRATEGIES
-from artimuse.sinks.ledger import PartsLedger
-from artimuse.sinks.parts import PARTS, store_part
+from artimuse.table.ledger import Ledger
+from artimuse.table.parts import PARTS, store_part
 
 ROWS_PER_SHARD = 50_000
 ROWS_PER_PART = 4_096
@@ -55,7 +55,7 @@ def open_ledger(place: Path, num_rows: int) -> dict[str, float]:
     Folder.at(str(place)).names()
     before_mb = status_mb("VmRSS")
     start = time.monotonic()
-    num_done = PartsLedger(Folder.at(str(place)), num_rows=num_rows, rows_per_shard=ROWS_PER_SHARD).num_done()
+    num_done = Ledger(Folder.at(str(place)), num_rows=num_rows, rows_per_shard=ROWS_PER_SHARD).num_done()
     seconds = time.monotonic() - start
     assert num_done == num_rows
     return {"rows": num_rows, "seconds": round(seconds, 2), "added_mb": round(status_mb("VmHWM") - before_mb, 1)}

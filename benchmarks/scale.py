@@ -39,7 +39,7 @@ def one_size(num_rows: int) -> dict[str, object]:
     from artimuse.configs.score import ScoreConfig
     from artimuse.configs.verify import VerifyConfig
     from artimuse.pipelines.score import run as score
-    from artimuse.sinks.verify import run as verify
+    from artimuse.table.verify import run as verify
 
     work = Path(tempfile.mkdtemp(prefix="artimuse-bench-"))
     (work / "here.png").write_bytes(b"")

@@ -37,7 +37,8 @@ class ScoreConfig:
     dtype: DType = "auto"
     """Precision of the network; auto: bfloat16 on cuda, float32 on the CPU."""
     workers: str = "auto"
-    """Actors that hold the model: N, or MIN:MAX to grow with the cluster. auto: one per GPU, else one per CPU."""
+    """Ray actors that hold the model: N, or MIN:MAX to grow with the cluster. auto: one per GPU, else one per CPU.
+    0: the work is done in this process, without Ray."""
     num_gpus: float | None = None
     """GPUs per worker. Default: 1 if the cluster has or can get GPUs, else 0."""
     batch_size: int | None = None
@@ -117,6 +118,11 @@ class ScoreConfig:
     def worker_range(self) -> tuple[int, int] | None:
         """Smallest and largest number of workers; None for auto."""
         return parse_workers(self.workers)
+
+    @property
+    def is_in_process(self) -> bool:
+        """Without Ray and its workers."""
+        return self.worker_range == (0, 0)
 
     @property
     def limits(self) -> DecodeLimits:

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artimuse.attributes import ATTRIBUTES
+from artimuse.datasets.schema import ANNOTATION_SCHEMA
 from artimuse.errors import BadInput, BadOutput
 from artimuse.interfaces import Annotation, AnnotationKind
 from artimuse.io.folder import Folder
 from artimuse.io.location import local_path
-from artimuse.schema import ANNOTATION_SCHEMA
 from artimuse.sources.suffixes import suffix_of
 from artimuse.sources.tables import JsonLinesTable, ParquetTable, Table, is_text
 from artimuse.sources.uris import absolute_uris, check_uris

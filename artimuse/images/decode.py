@@ -6,6 +6,8 @@ Reading bytes from somewhere is `io/`; normalisation to floats is the engine's, 
 # H and W pixels, C = 3 channels
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +75,18 @@ def leave_limits_to_decode() -> None:
     """Switches off Pillow's own pixel limit and warnings, for processes that only decode through `decode`."""
     Image.MAX_IMAGE_PIXELS = None
     warnings.filterwarnings("ignore", module="PIL")
+
+
+@contextmanager
+def own_pixel_limit() -> Iterator[None]:
+    """As `leave_limits_to_decode`, but only inside: the process has other users of Pillow too."""
+    limit = Image.MAX_IMAGE_PIXELS
+    with warnings.catch_warnings():
+        leave_limits_to_decode()
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _unidentified(data: bytes, limits: DecodeLimits) -> RowError:

@@ -1,7 +1,1 @@
-"""What runs on Ray. To be imported before Ray itself."""
-
-import os
-
-# Otherwise any call to Ray from a thread that outlives `ray.shutdown` starts a cluster of its own, while the process
-# ends (Ray 2.60 reads this on import).
-os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
+"""The work of scoring and describing images: as Ray Data graphs over a cluster, or in this process."""

@@ -5,22 +5,30 @@ on CPUs, and others write what they have scored.
 """
 
 import gc
-import json
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar, cast
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy
 
 from artimuse.errors import ArtiMuseError, ClusterProblem
-from artimuse.pipelines.cluster import Workers
-from artimuse.pipelines.gate import GateHandle, Passage
-from artimuse.pipelines.rows import ROWS_PER_PIXEL_BLOCK, RowDecoder, RowDescriber, RowScorer, RowWriter, ScoreJob
+from artimuse.images.decode import leave_limits_to_decode
+from artimuse.pipelines.admission import AdmissionHandle, WorkerAdmission
+from artimuse.pipelines.backlog import Unit
+from artimuse.pipelines.rows import (
+    ROWS_PER_PIXEL_BLOCK,
+    Receipt,
+    RowDecoder,
+    RowDescriber,
+    RowScorer,
+    RowWriter,
+    ScoreJob,
+    open_scorer,
+)
+from artimuse.pipelines.workers import Workers
+from artimuse.runs.cluster import cause_of
 
 logger = logging.getLogger(__name__)
 
@@ -31,47 +39,25 @@ MAX_WRITERS = 4
 WRITER_CPUS = 0.1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Unit:
-    """The rows of one plan shard that become one part."""
-
-    shard: int
-    offsets: npt.NDArray[np.int32]
-    """Positions within the shard."""
-    attempt: int
-    """1, or one more than the last time for rows that failed."""
-
-    @property
-    def key(self) -> tuple[int, int]:
-        """Tells it from the other units of its graph."""
-        return self.shard, int(self.offsets[0])
-
-    @staticmethod
-    def of(row: dict[str, Any]) -> "Unit":
-        return Unit(row["shard"], np.frombuffer(row["offsets"], dtype=np.int32), row["attempt"])
-
-    def as_block(self) -> pa.Table:
-        return pa.table({"shard": [self.shard], "offsets": [self.offsets.tobytes()], "attempt": [self.attempt]})
-
-
 class DecodeActor:
     """Units in, rows with pixels out."""
 
-    def __init__(self, job: ScoreJob, gate: GateHandle) -> None:
+    def __init__(self, job: ScoreJob, admission: AdmissionHandle) -> None:
+        leave_limits_to_decode()
         self.decode = _made(lambda: RowDecoder(job))
-        self.passage = Passage(gate)
+        self.admission = WorkerAdmission(admission)
 
     def __call__(self, units: pa.Table) -> Iterator[pa.Table]:
-        for unit in map(Unit.of, units.to_pylist()):
+        for unit in Unit.all_of(units):
             chunks = self.decode(unit.shard, unit.offsets, unit.attempt, ROWS_PER_PIXEL_BLOCK)
-            yield from self.passage.through(unit.key, len(unit.offsets), chunks)
+            yield from self.admission.admitted(unit.key, len(unit.offsets), chunks)
 
 
 class ScoreActor:
     """Rows with pixels in, score-table rows out."""
 
     def __init__(self, job: ScoreJob) -> None:
-        self.score = _made(lambda: _scorer(job))
+        self.score = _made(lambda: open_scorer(job, _this_node()))
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         return self.score(rows)
@@ -84,54 +70,39 @@ class WriteActor:
         self.write = RowWriter(job)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        return self.write(rows)
+        return pa.Table.from_pylist([receipt.as_row() for receipt in self.write(rows)])
 
 
 class UnitActor:
     """Units in, receipts out."""
 
-    def __init__(self, job: ScoreJob, gate: GateHandle) -> None:
+    def __init__(self, job: ScoreJob, admission: AdmissionHandle) -> None:
+        leave_limits_to_decode()
         self.decode = _made(lambda: RowDecoder(job))
-        self.score = _made(lambda: _scorer(job))
-        self.write = RowWriter(job)
-        self.passage = Passage(gate)
+        self.score = _made(lambda: open_scorer(job, _this_node()))
+        self.write = WriteActor(job)
+        self.admission = WorkerAdmission(admission)
 
     def __call__(self, units: pa.Table) -> Iterator[pa.Table]:
-        for unit in map(Unit.of, units.to_pylist()):
+        for unit in Unit.all_of(units):
             chunks = self.decode(unit.shard, unit.offsets, unit.attempt, ROWS_PER_CPU_CHUNK)
-            passed = self.passage.through(unit.key, len(unit.offsets), chunks)
-            if scored := [self.score(rows) for rows in passed]:
+            admitted = self.admission.admitted(unit.key, len(unit.offsets), chunks)
+            if scored := [self.score(rows) for rows in admitted]:
                 yield self.write(pa.concat_tables(scored))
 
 
-def receipts(
-    job: ScoreJob, units: Iterable[Unit], workers: Workers, gate: GateHandle, *, rows_per_part: int
-) -> Iterator[dict[str, Any]]:
-    """Runs the units, as far as the gate lets them in, and yields a receipt for every part as it is written.
+def run_graph(
+    job: ScoreJob, units: Sequence[Unit], workers: Workers, admission: AdmissionHandle, *, rows_per_part: int
+) -> Iterator[Receipt]:
+    """Runs the units, as far as they are admitted, and yields a receipt for every part as it is written.
 
     Raises the ArtiMuseError of the worker that failed, if that is why the run ended.
     """
-    blocks = [unit.as_block() for unit in units]
-    data: ray.data.Dataset = ray.data.from_arrow(blocks)
-    entry: dict[str, Any] = {"batch_size": 1, "batch_format": "pyarrow", "fn_constructor_args": (job, gate)}
-    sized: dict[str, Any] = {
-        "compute": workers.pool(len(blocks)),
-        "num_cpus": workers.num_cpus,
-        "num_gpus": workers.num_gpus,
-    }
-    if workers.num_gpus:
-        decoders = ActorPoolStrategy(min_size=1, max_size=workers.max_decoders, max_tasks_in_flight_per_actor=2)
-        data = data.map_batches(DecodeActor, compute=decoders, num_cpus=1, **entry)
-        later: dict[str, Any] = {"batch_format": "pyarrow", "fn_constructor_args": (job,)}
-        data = data.map_batches(ScoreActor, batch_size=min(ROWS_PER_PIXEL_BLOCK, rows_per_part), **sized, **later)
-        writers = ActorPoolStrategy(min_size=1, max_size=min(MAX_WRITERS, len(blocks)))
-        data = data.map_batches(WriteActor, batch_size=rows_per_part, compute=writers, num_cpus=WRITER_CPUS, **later)
-    else:
-        data = data.map_batches(UnitActor, **sized, **entry)
+    data = _graph(job, units, workers, admission, rows_per_part)
     problem: ArtiMuseError | None = None
     try:
-        for receipt in data.iter_rows():
-            yield receipt | {name: json.loads(receipt[name]) for name in ("workers", "text_problems")}
+        for row in data.iter_rows():
+            yield Receipt.of(row)
     except Exception as error:  # process boundary: Ray wraps what a worker raised
         problem = cause_of(error)
         if problem is None:
@@ -145,19 +116,24 @@ def receipts(
         raise problem
 
 
-def cause_of(error: Exception) -> ArtiMuseError | None:
-    """The exception of ours inside Ray's, which pass for it by type but carry a stack trace as their message.
-
-    Its first line is what we wrote: Ray appends advice on its own settings (Ray 2.60).
-    """
-    inner: BaseException | None = error
-    while inner is not None and (type(inner).__module__.startswith("ray.") or hasattr(inner, "cause")):
-        inner = getattr(inner, "cause", None) or inner.__cause__
-    return type(inner)(str(inner).split("\n", 1)[0]) if isinstance(inner, ArtiMuseError) else None
-
-
-def _scorer(job: ScoreJob) -> RowScorer | RowDescriber:
-    return (RowDescriber if job.rows_exist else RowScorer)(job, _this_node())
+def _graph(
+    job: ScoreJob, units: Sequence[Unit], workers: Workers, admission: AdmissionHandle, rows_per_part: int
+) -> "ray.data.Dataset":
+    data: ray.data.Dataset = ray.data.from_arrow([unit.as_block() for unit in units])
+    entry: dict[str, Any] = {"batch_size": 1, "batch_format": "pyarrow", "fn_constructor_args": (job, admission)}
+    sized: dict[str, Any] = {
+        "compute": workers.pool(len(units)),
+        "num_cpus": workers.num_cpus,
+        "num_gpus": workers.num_gpus,
+    }
+    if not workers.num_gpus:
+        return data.map_batches(UnitActor, **sized, **entry)
+    decoders = ActorPoolStrategy(min_size=1, max_size=workers.max_decoders, max_tasks_in_flight_per_actor=2)
+    data = data.map_batches(DecodeActor, compute=decoders, num_cpus=1, **entry)
+    later: dict[str, Any] = {"batch_format": "pyarrow", "fn_constructor_args": (job,)}
+    data = data.map_batches(ScoreActor, batch_size=min(ROWS_PER_PIXEL_BLOCK, rows_per_part), **sized, **later)
+    writers = ActorPoolStrategy(min_size=1, max_size=min(MAX_WRITERS, len(units)))
+    return data.map_batches(WriteActor, batch_size=rows_per_part, compute=writers, num_cpus=WRITER_CPUS, **later)
 
 
 Stage = TypeVar("Stage", RowDecoder, RowScorer | RowDescriber)

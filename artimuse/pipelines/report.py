@@ -1,27 +1,16 @@
 """What a finished scoring run says: the table a person reads, and the same facts for run.json and --json."""
 
-import json
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from artimuse.errors import BadOutput
-from artimuse.io.folder import Folder
-from artimuse.parity import ParityCertificate
-from artimuse.sinks.parts import PARTS, parts_by_shard
-
-QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-# Hundredths of a point: quantiles of any number of rows in bounded memory.
-_BINS_PER_POINT = 100
-_NUM_BINS = 100 * _BINS_PER_POINT + 1
+from artimuse.pipelines.parity import ParityCertificate
+from artimuse.pipelines.tally import Tally
+from artimuse.table.parts import PARTS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,9 +66,6 @@ class ScoreReport:
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "exit_status": self.exit_status}
-
-    def to_json(self) -> str:
-        return json.dumps(self.as_dict(), indent=2, ensure_ascii=False)
 
     def print(self, console: Console) -> None:
         table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -148,68 +134,13 @@ class ScoreReport:
         return ", ".join(parts) + (f"; {earlier:,} were done before" if earlier > 0 else "")
 
 
-@dataclass(frozen=True, slots=True)
-class TableFacts:
-    """What the score table itself says, read back from its parts."""
-
-    num_rows: int
-    errors: Mapping[str, int]
-    quantiles: Mapping[str, float]
-    num_described: int
-    num_texts_truncated: int
-    shards_with_repeats: tuple[int, ...]
-    """Shards with a row in two parts."""
-
-    @property
-    def num_failed(self) -> int:
-        return sum(self.errors.values())
+def what_is_there(num_done: int, num_retries: int, num_images: int) -> str:
+    """Said before a run that goes on."""
+    again = f", of which {num_retries:,} failed ones are tried again" if num_retries else ""
+    return f"{num_done:,} of {num_images:,} images are done{again}"
 
 
-def read_table_facts(output: Folder) -> TableFacts:
-    """Counts and score quantiles of all parts, one shard in memory at a time.
-
-    Raises BadOutput if a part cannot be read.
-    """
-    num_rows = 0
-    errors: Counter[str] = Counter()
-    histogram = np.zeros(_NUM_BINS, dtype=np.int64)
-    num_described = num_truncated = 0
-    repeats = []
-    for shard, names in parts_by_shard(output).items():
-        parts = pa.concat_tables([_read_part(output, f"{PARTS}/{name}") for name in names])
-        distinct, first_at = np.unique(parts["row_number"].to_numpy(), return_index=True)
-        if len(distinct) < len(parts):
-            repeats.append(shard)
-            parts = parts.take(first_at)
-        num_rows += len(parts)
-        errors.update(parts["error_code"].drop_null().to_pylist())
-        truncated = parts["texts_truncated"].drop_null().to_numpy()
-        num_described += len(truncated)
-        num_truncated += int(truncated.sum(dtype=np.int64))
-        bins = np.rint(parts["score"].drop_null().to_numpy() * _BINS_PER_POINT).astype(np.int64)
-        histogram += np.bincount(bins, minlength=_NUM_BINS)
-    return TableFacts(num_rows, dict(errors), _quantiles(histogram), num_described, num_truncated, tuple(repeats))
-
-
-def _read_part(output: Folder, name: str) -> pa.Table:
-    try:
-        with output.open(name) as file:
-            return pq.read_table(file, columns=["row_number", "error_code", "score", "texts_truncated"])
-    except (OSError, pa.ArrowException) as error:
-        raise BadOutput(f"{output.url(name)}: not a readable part ({error})") from error
-
-
-def _quantiles(histogram: "np.typing.NDArray[np.int64]") -> dict[str, float]:
-    """Linear between neighbouring rows, as NumPy, pandas and DuckDB's quantile_cont have it."""
-    count = int(histogram.sum())
-    if not count:
-        return {}
-    cumulative = np.cumsum(histogram)
-
-    def score_at(position: float) -> float:
-        """The score at a place in sorted order, from 0 to count - 1."""
-        below, above = np.searchsorted(cumulative, [np.floor(position), np.ceil(position)], side="right")
-        return float(below + (above - below) * (position % 1)) / _BINS_PER_POINT
-
-    names = {0.0: "min", 0.5: "median", 1.0: "max"}
-    return {names.get(q, f"{q:.0%}"): round(score_at(q * (count - 1)), 3) for q in QUANTILES}
+def how_far(num_done: int, num_images: int, tally: Tally, num_retries: int) -> str:
+    """Said of a run that was stopped."""
+    retried = f", {tally.num_retried:,} of {num_retries:,} failed ones were tried again" if num_retries else ""
+    return f"{num_done:,} of {num_images:,} images are done{retried}; the same command goes on from there"

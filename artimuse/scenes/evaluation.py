@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from artimuse.metrics import correlations
 from artimuse.scenes.parameters import Scene
 from artimuse.scenes.score import annotated_score
 from artimuse.scenes.sentences import TOPICS, named_class, true_class
+from artimuse.scoring.metrics import correlations
 
 
 @dataclass(frozen=True, slots=True)

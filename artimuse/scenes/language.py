@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from artimuse.attributes import ATTRIBUTES
+from artimuse.datasets.schema import ANNOTATION_SCHEMA
 from artimuse.interfaces import ScoreStrategy
 from artimuse.prompts import LIST_QUESTION, attribute_question
-from artimuse.schema import ANNOTATION_SCHEMA
 from artimuse.scoring import STRATEGIES
 
 LISTED = ("ordered_100", "existing_50", "existing_25", "levels_5", "score_as_text")

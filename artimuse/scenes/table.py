@@ -7,13 +7,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from artimuse.datasets.schema import ANNOTATION_SCHEMA
 from artimuse.prompts import CAPTION_QUESTION
 from artimuse.scenes.caption import write_caption
 from artimuse.scenes.draw import save_picture
 from artimuse.scenes.parameters import Scene, choose_scene
 from artimuse.scenes.score import annotated_score
 from artimuse.scenes.sentences import write_sentences
-from artimuse.schema import ANNOTATION_SCHEMA
 
 NAME = "scenes"
 """The data set, and who wrote its texts."""

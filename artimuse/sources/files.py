@@ -6,7 +6,7 @@ from itertools import islice
 import pyarrow as pa
 
 from artimuse.io.location import below, file_uri, printable
-from artimuse.schema import IMAGE_ID, URI
+from artimuse.table.schema import IMAGE_ID, URI
 
 BATCH_ROWS = 8192
 """Rows of a source's batches: some hundred kilobytes of ids and paths."""

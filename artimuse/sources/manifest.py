@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artimuse.errors import BadInput
-from artimuse.schema import IMAGE_ID, URI, carried_name, fold_case
 from artimuse.sources.suffixes import suffix_of
 from artimuse.sources.tables import TABLES, is_text
 from artimuse.sources.uris import absolute_uris, check_uris
+from artimuse.table.schema import IMAGE_ID, URI, carried_name, fold_case
 
 logger = logging.getLogger(__name__)
 

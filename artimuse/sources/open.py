@@ -5,6 +5,7 @@ from pathlib import Path
 
 from artimuse.configs.limits import DEFAULT_FORMATS
 from artimuse.errors import BadInput
+from artimuse.interfaces import Source
 from artimuse.io.http import is_http
 from artimuse.io.listing import list_files
 from artimuse.io.location import local_path
@@ -15,7 +16,6 @@ from artimuse.sources.glob import GlobSource
 from artimuse.sources.manifest import ManifestSource
 from artimuse.sources.parquet_images import ParquetImagesSource, has_uris
 from artimuse.sources.single import SingleSource
-from artimuse.sources.source import Source
 from artimuse.sources.suffixes import image_suffixes, suffix_of
 from artimuse.sources.tables import TABLES
 from artimuse.sources.tars import TarSource

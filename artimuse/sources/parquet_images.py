@@ -13,9 +13,9 @@ from artimuse.errors import BadInput
 from artimuse.io.location import file_uri, printable
 from artimuse.io.parquet_cells import IMAGE_COLUMNS, image_leaf
 from artimuse.io.reading import open_input
-from artimuse.schema import COLUMN, IMAGE_ID, OFFSET, URI, carried_name
 from artimuse.sources.containers import ContainerFiles
 from artimuse.sources.files import BATCH_ROWS
+from artimuse.table.schema import COLUMN, IMAGE_ID, OFFSET, URI, carried_name
 
 logger = logging.getLogger(__name__)
 

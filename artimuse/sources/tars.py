@@ -14,11 +14,11 @@ from artimuse.errors import BadInput
 from artimuse.io.location import file_uri, printable
 from artimuse.io.prefetch import prefetch
 from artimuse.io.reading import open_input
-from artimuse.schema import IMAGE_ID, LENGTH, OFFSET, URI
 from artimuse.sources.containers import ContainerFiles
 from artimuse.sources.files import BATCH_ROWS
 from artimuse.sources.suffixes import count_suffix, suffix_of
 from artimuse.sources.tar_index import tar_members
+from artimuse.table.schema import IMAGE_ID, LENGTH, OFFSET, URI
 
 TARS_AHEAD = 16
 """Tars indexed at a time: over a network each header costs a round trip."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from artimuse.configs.train import TrainConfig
 from artimuse.errors import ClusterProblem
-from artimuse.pipelines.cluster import possible_resources
+from artimuse.runs.cluster import possible_resources
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

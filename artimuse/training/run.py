@@ -25,9 +25,9 @@ from artimuse.errors import (
 from artimuse.io.folder import Folder
 from artimuse.model.digest import weights_digest
 from artimuse.model.find import find_checkpoint
-from artimuse.pipelines import cluster
-from artimuse.pipelines.stopping import StopRequest
-from artimuse.sinks.lock import Lock, hold_lock
+from artimuse.runs import cluster
+from artimuse.runs.lock import Lock, hold_lock
+from artimuse.runs.signals import StopRequest
 from artimuse.training.base import open_base
 from artimuse.training.board import Board, Status
 from artimuse.training.checkpoint import Checkpoints

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from artimuse.interfaces import ScoreStrategy
-from artimuse.metrics import correlations
+from artimuse.scoring.metrics import correlations
 from artimuse.scoring.tokens import TokenStrategy
 from artimuse.training.batch import BadImage, Batch, BatchMaker
 from artimuse.training.crew import Crew

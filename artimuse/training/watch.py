@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from rich.console import Console
 
-from artimuse.progress import LOG_INTERVAL_S, new_bar
+from artimuse.runs.progress import LOG_INTERVAL_S, new_bar
 from artimuse.training.board import Status
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from artimuse.attributes import ATTRIBUTES
 from artimuse.datasets import READERS, open_reader
 from artimuse.errors import BadInput
 from artimuse.interfaces import Annotation, AnnotationKind
-from artimuse.schema import ANNOTATION_SCHEMA
+from artimuse.datasets.schema import ANNOTATION_SCHEMA
 from tests.datasets.annotations import annotation, parquet
 
 

@@ -16,7 +16,7 @@ from artimuse.configs.score import ScoreConfig
 from artimuse.io.location import Location
 from artimuse.pipelines import run_record, work
 from artimuse.pipelines import score as pipeline
-from artimuse.pipelines.gate import make_gate
+from artimuse.pipelines.admission import make_admission
 from tests.broken_engines import FAULT, BrokenEngineConfig
 from tests.clusters import SCORE, Cluster, own_cluster, wait_until
 from tests.pictures import encoded, good_folder, mixed_folder, picture

@@ -11,11 +11,12 @@ from rich.console import Console
 
 from artimuse.errors import BadOutput
 from artimuse.io.folder import Folder
-from artimuse.parity import ParityCertificate
-from artimuse.pipelines.report import QUANTILES, ScoreReport, read_table_facts
+from artimuse.pipelines.parity import ParityCertificate
+from artimuse.table.facts import QUANTILES, read_table_facts
+from artimuse.pipelines.report import ScoreReport
 from artimuse.sinks.parquet import ParquetSink
-from artimuse.sinks.parts import PARTS
-from tests.sinks.score_rows import score_rows
+from artimuse.table.parts import PARTS
+from tests.table.score_rows import score_rows
 
 REPORT = {
     "output": "/photos/scores",

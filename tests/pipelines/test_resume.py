@@ -13,7 +13,7 @@ import pytest
 
 from artimuse.cli import main
 from artimuse.io.folder import Folder
-from artimuse.sinks.parts import PARTS, STAGED, store_part
+from artimuse.table.parts import PARTS, STAGED, store_part
 from tests.pictures import encoded, good_folder, picture
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(180), pytest.mark.usefixtures("ray_cluster")]

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from artimuse.cli import main
-from artimuse.schema import SCORE_COLUMNS
+from artimuse.table.schema import SCORE_COLUMNS
 from tests.pictures import good_folder, mixed_folder
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(180), pytest.mark.usefixtures("ray_cluster")]

@@ -8,13 +8,13 @@ import pytest
 
 from artimuse.errors import OutputLocked
 from artimuse.io.folder import Folder
-from artimuse.sinks.lock import LOCK_FILE, LockTimes, hold_lock
+from artimuse.runs.lock import LOCK_FILE, LockTimes, hold_lock
 from tests.s3.server import BUCKET, Server, connect
 
 TIMES = LockTimes(beat_s=0.2, stale_after_s=2.0, settle_s=0.5)
 HOLD = f"""
 import sys, time
-from artimuse.sinks.lock import LockTimes, hold_lock
+from artimuse.runs.lock import LockTimes, hold_lock
 from artimuse.io.folder import Folder
 with hold_lock(Folder.at(sys.argv[1]), {TIMES!r}):
     print("held", flush=True)

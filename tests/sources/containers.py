@@ -12,7 +12,7 @@ from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import RowError
 from artimuse.io.fetch import fetch
 from artimuse.io.location import Location
-from artimuse.sources.source import Source
+from artimuse.interfaces import Source
 
 HF_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """As the Image feature of HF datasets is stored."""

@@ -12,7 +12,7 @@ from artimuse.errors import BadInput, RowError
 from artimuse.io.fetch import fetch
 from artimuse.io.folder import Folder
 from artimuse.sources import open_source
-from artimuse.sources.plan import write_plan
+from artimuse.table.plan import write_plan
 from tests.sources.containers import bodies, location_of, rows_of, tar
 
 SAMPLES = {

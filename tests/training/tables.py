@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from artimuse.attributes import ATTRIBUTES
-from artimuse.schema import ANNOTATION_SCHEMA
+from artimuse.datasets.schema import ANNOTATION_SCHEMA
 
 NUM_TEXTS = 2
 

@@ -4,20 +4,21 @@
 import hashlib
 import time
 from collections.abc import Iterator
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from artimuse.errors import RowError
-from artimuse.images.decode import IMAGE_SIZE_PX, DecodedImage, decode, leave_limits_to_decode
+from artimuse.images.decode import IMAGE_SIZE_PX, DecodedImage, decode
 from artimuse.images.hashes import phash
 from artimuse.images.metadata import read_metadata
 from artimuse.interfaces import PixelArray
 from artimuse.io.fetcher import Fetcher
 from artimuse.pipelines.rows.job import BEGAN_AT, DECODE_S, FETCH_S, PIXELS, ScoreJob, refuse_blind_node
-from artimuse.schema import METADATA_FIELDS
-from artimuse.sources.plan import locations, read_plan_rows
+from artimuse.table.plan import locations, read_plan_rows
+from artimuse.table.schema import METADATA_FIELDS
 
 # 128 rows of pixels are 77 MB: under Ray's 128 MiB block, and small enough for several in flight.
 ROWS_PER_PIXEL_BLOCK = 128
@@ -42,11 +43,16 @@ class RowDecoder:
 
     def __init__(self, job: ScoreJob) -> None:
         """Raises ClusterProblem on a node that does not see the images: its rows must not become failures."""
-        leave_limits_to_decode()
         refuse_blind_node(job)
         self.job = job
         self.fetcher = Fetcher(job.limits)
         self.fact_fields = (*_FACTS, *(METADATA_FIELDS if job.with_metadata else ()))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.fetcher.close()
 
     def __call__(self, shard: int, offsets: npt.NDArray[np.int32], attempt: int, chunk: int) -> Iterator[pa.Table]:
         """Yields tables of at most `chunk` rows: the plan's columns, facts of the file, and the pixels."""

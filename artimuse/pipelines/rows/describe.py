@@ -14,7 +14,7 @@ from artimuse.interfaces import BoolArray
 from artimuse.pipelines.rows.decode import pixels_of
 from artimuse.pipelines.rows.job import BEGAN_AT, DECODE_S, FETCH_S, SCORE_S, WORKER, ScoreJob, TextJob
 from artimuse.pipelines.rows.texts import TextColumns
-from artimuse.sinks.parts import PARTS, RowNumbers, read_part, shard_parts
+from artimuse.table.parts import PARTS, RowNumbers, read_part, shard_parts
 
 logger = logging.getLogger(__name__)
 

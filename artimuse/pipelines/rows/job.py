@@ -12,8 +12,8 @@ from artimuse.io.fetch import fetch
 from artimuse.io.folder import Folder
 from artimuse.io.location import Location
 from artimuse.prompts import attribute_question
-from artimuse.schema import score_schema
 from artimuse.scoring import STRATEGIES
+from artimuse.table.schema import score_schema
 
 # Not in the score table; `RowWriter` turns all but the pixels into receipts. The prefix keeps them apart from the
 # manifest's own columns, which may well be called `worker` or `pixels`.

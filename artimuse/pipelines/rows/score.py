@@ -12,13 +12,13 @@ from artimuse.engines import open_engine
 from artimuse.errors import BadInput, EngineFailed, OutOfMemory
 from artimuse.images.decode import IMAGE_SIZE_PX
 from artimuse.interfaces import BoolArray, PixelArray, ScoreDistribution
-from artimuse.pipelines.rows.condition import WITHOUT_TEXTS, Condition
 from artimuse.pipelines.rows.decode import pixels_of
 from artimuse.pipelines.rows.job import BEGAN_AT, DECODE_S, FETCH_S, PIXELS, SCORE_S, WORKER, ScoreJob
 from artimuse.pipelines.rows.texts import TextColumns
-from artimuse.schema import SCORE_COLUMNS
 from artimuse.scorer import Scorer
 from artimuse.scoring import STRATEGIES
+from artimuse.table.condition import WITHOUT_TEXTS, Condition
+from artimuse.table.schema import SCORE_COLUMNS
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,5 @@
 """Score-table rows to parts and receipts."""
 
-import json
 import time
 from collections import Counter
 
@@ -8,48 +7,50 @@ import numpy as np
 import pyarrow as pa
 
 from artimuse.pipelines.rows.job import BEGAN_AT, DECODE_S, FETCH_S, SCORE_S, TEXT_PROBLEM, WORKER, ScoreJob
-from artimuse.sinks.parquet import ParquetSink
+from artimuse.pipelines.rows.receipt import Receipt
+from artimuse.table.parts import write_rows
 
 
 class RowWriter:
-    """Writes score-table rows through the sink: a part per plan shard, rows that replace others apart."""
+    """Writes score-table rows: a part per plan shard, rows that replace others apart."""
 
     def __init__(self, job: ScoreJob) -> None:
-        self.sink = ParquetSink(job.output, job.rows_per_shard)
         self.job = job
 
-    def __call__(self, rows: pa.Table) -> pa.Table:
-        """One receipt per part, as a table: Ray carries tables."""
+    def __call__(self, rows: pa.Table) -> list[Receipt]:
+        """One receipt per part."""
         is_retry = rows["attempt"].to_numpy() > 1
         replaces = np.full(len(rows), True) if self.job.rows_exist else is_retry
         kinds = np.stack([rows["row_number"].to_numpy() // self.job.rows_per_shard, replaces])
-        return pa.Table.from_pylist(
-            [
-                self._write(int(kind[0]), bool(kind[1]), rows.filter(pa.array((kinds == kind[:, None]).all(axis=0))))
-                for kind in np.unique(kinds, axis=1).T
-            ]
-        )
+        return [
+            self._write(int(kind[0]), bool(kind[1]), rows.filter(pa.array((kinds == kind[:, None]).all(axis=0))))
+            for kind in np.unique(kinds, axis=1).T
+        ]
 
-    def _write(self, shard: int, replaces: bool, rows: pa.Table) -> dict[str, int | float | str]:
+    def _write(self, shard: int, replaces: bool, rows: pa.Table) -> Receipt:
         start = time.perf_counter()
         schema = self.job.schema
-        receipt = self.sink.write(rows.select(schema.names).cast(schema), replaces=replaces)
-        failed = rows["error_code"].drop_null().to_pylist()
-        return {
-            "part": receipt.part,
-            "shard": shard,
-            "num_rows": receipt.num_rows,
-            "replaces": replaces,
-            "num_failed": len(failed),
-            "num_described": len(rows) - rows["texts_truncated"].null_count,
-            "text_problems": json.dumps(Counter(rows[TEXT_PROBLEM].drop_null().to_pylist())),
-            "began_at": min(rows[BEGAN_AT].to_pylist()),
-            "workers": json.dumps(Counter(rows[WORKER].to_pylist())),
-            "fetch_s": _total(rows, FETCH_S),
-            "decode_s": _total(rows, DECODE_S),
-            "score_s": _total(rows, SCORE_S),
-            "write_s": time.perf_counter() - start,
-        }
+        part = write_rows(
+            self.job.output,
+            rows.select(schema.names).cast(schema),
+            rows_per_shard=self.job.rows_per_shard,
+            replaces=replaces,
+        )
+        return Receipt(
+            part=part,
+            shard=shard,
+            num_rows=len(rows),
+            replaces=replaces,
+            num_failed=len(rows) - rows["error_code"].null_count,
+            num_described=len(rows) - rows["texts_truncated"].null_count,
+            text_problems=Counter(rows[TEXT_PROBLEM].drop_null().to_pylist()),
+            began_at=min(rows[BEGAN_AT].to_pylist()),
+            workers=Counter(rows[WORKER].to_pylist()),
+            fetch_s=_total(rows, FETCH_S),
+            decode_s=_total(rows, DECODE_S),
+            score_s=_total(rows, SCORE_S),
+            write_s=time.perf_counter() - start,
+        )
 
 
 def _total(rows: pa.Table, column: str) -> float:

@@ -1,0 +1,81 @@
+"""The work of a scoring run in this process, without Ray: for small inputs, notebooks and tests (`--workers 0`)."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import pyarrow as pa
+
+from artimuse.configs.engine import Device
+from artimuse.configs.score import ScoreConfig
+from artimuse.errors import ClusterProblem
+from artimuse.images.decode import own_pixel_limit
+from artimuse.io.folder import Folder
+from artimuse.pipelines.backlog import Unit
+from artimuse.pipelines.parity import ParityCertificate, certify_run
+from artimuse.pipelines.record import ModelFacts
+from artimuse.pipelines.rows import Receipt, RowDecoder, RowWriter, ScoreJob, open_scorer
+from artimuse.runs.signals import StopRequest
+from artimuse.table.compaction import compact_shard
+
+# Rows decoded before they are scored: 19 MB of pixels, and how long a stop request may have to wait.
+ROWS_PER_CHUNK = 32
+WORKER = "this process"
+
+
+class InProcess:
+    """Implements `backend.Backend`."""
+
+    num_workers = 1
+
+    def __init__(self) -> None:
+        self._scorers: dict[bool, Callable[[pa.Table], pa.Table]] = {}
+        """By whether the rows exist: made once, although there is one call for every window of units."""
+
+    def open(self, config: ScoreConfig, model: ModelFacts) -> ScoreConfig:
+        device = _device(config)
+        dtype = config.dtype
+        if dtype == "auto":
+            dtype = "bfloat16" if device == "cuda" else "float32"
+        return replace(config, model=model.name, device=device, dtype=dtype)
+
+    def check(self, job: ScoreJob, *, weights: str | None) -> None:
+        """This process has found all of it already."""
+
+    def certify(self, job: ScoreJob, *, num_rows: int, tolerance: float | None) -> ParityCertificate | None:
+        with own_pixel_limit():
+            return certify_run(job, num_rows=num_rows, tolerance=tolerance)
+
+    def receipts(
+        self, job: ScoreJob, units: Sequence[Unit], *, rows_per_part: int, stop: StopRequest
+    ) -> Iterator[Receipt]:
+        with own_pixel_limit(), RowDecoder(job) as decode:
+            if job.rows_exist not in self._scorers:
+                self._scorers[job.rows_exist] = open_scorer(job, WORKER)
+            score, write = self._scorers[job.rows_exist], RowWriter(job)
+            for unit in units:
+                scored = []
+                for rows in decode(unit.shard, unit.offsets, unit.attempt, ROWS_PER_CHUNK):
+                    scored.append(score(rows))
+                    if stop.is_set:
+                        break
+                yield from write(pa.concat_tables(scored))
+                if stop.is_set:
+                    return
+
+    def compact(self, output: Folder, shard: int, *, is_complete: bool, stop: StopRequest) -> None:
+        compact_shard(output, shard, is_complete=is_complete)
+
+    def wait(self, stop: StopRequest) -> None:
+        """Nothing goes on."""
+
+
+def _device(config: ScoreConfig) -> Device:
+    if config.engine == "fake" or config.device == "cpu" or config.num_gpus == 0:
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if config.device == "cuda" or config.num_gpus:
+        raise ClusterProblem("--workers 0 works in this process, and torch finds no CUDA device here")
+    return "cpu"

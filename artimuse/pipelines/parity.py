@@ -1,0 +1,147 @@
+"""Proof that an engine scores as the plain reference does: both score the same images, and the scores are compared."""
+
+# B images, H and W pixels, C = 3 channels
+import gc
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from artimuse.configs.engine import EngineConfig
+from artimuse.engines import open_engine, reference_of
+from artimuse.errors import ParityFailed
+from artimuse.interfaces import FloatArray, PixelArray, ScoreStrategy
+from artimuse.pipelines.rows import RowDecoder, ScoreJob, pixels_of
+from artimuse.scorer import Scorer
+from artimuse.scoring import STRATEGIES
+
+NUM_IMAGES = 32
+"""Of a run, that are scored by both."""
+
+TOLERANCE = {"float32": 0.01}
+"""Points; batches and kernels differ in the last bits of float32."""
+TOLERANCE_16_BIT = 1.0
+# Ranks of scores that lie closer together are mostly rounding.
+LEAST_SPAN = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParityCertificate:
+    """How far an engine's scores are from the reference's."""
+
+    engine: str
+    reference: str
+    dtype: str
+    num_images: int
+    max_difference: float
+    """Points; infinite if only one of the two has a score for an image."""
+    mean_difference: float
+    rank_correlation: float | None
+    """Spearman's; None if the reference's scores span less than a point."""
+    tolerance: float
+    """Points."""
+
+    @property
+    def holds(self) -> bool:
+        return self.max_difference <= self.tolerance
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        ranks = "" if self.rank_correlation is None else f", rank correlation {self.rank_correlation:.4f}"
+        return (
+            f"{self.num_images} images by engine {self.reference} in {self.dtype}: at most {self.max_difference:.2g}"
+            f" points apart, {self.mean_difference:.2g} on average{ranks} (allowed: {self.tolerance:g})"
+        )
+
+
+def certify_run(job: ScoreJob, *, num_rows: int, tolerance: float | None) -> ParityCertificate | None:
+    """Compares on images from all over the plan, which has so many rows.
+
+    None if the engine has no reference, or none of the images that were looked at can be read. Raises what loading
+    the engine raises.
+    """
+    if reference_of(job.engine.name) is None:
+        return None
+    pixels_BHWC = _sample(job, num_rows)
+    if not len(pixels_BHWC):
+        return None
+    return certify(job.engine, STRATEGIES[job.strategy], pixels_BHWC, tolerance=tolerance)
+
+
+def refuse_difference(certificate: ParityCertificate) -> None:
+    """Raises ParityFailed if the scores differ by more than is allowed."""
+    if not certificate.holds:
+        raise ParityFailed(
+            f"engine {certificate.engine} does not score as the reference does: {certificate}; nothing was scored."
+            f" --engine {certificate.reference} is slow and right; --parity-tolerance or --no-parity-check let it pass"
+        )
+
+
+def certify(
+    config: EngineConfig, strategy: ScoreStrategy, pixels_BHWC: PixelArray, *, tolerance: float | None = None
+) -> ParityCertificate:
+    """Scores the images by the engine, all at once, and by its reference, one by one.
+
+    `config` has its precision resolved. The reference is freed before the engine is loaded, so that one device holds
+    them in turn. Raises ValueError for an engine that has no reference.
+    """
+    reference = reference_of(config.name)
+    if reference is None:
+        raise ValueError(f"engine {config.name} has no reference")
+    expected_B = _scores(replace(config, name=reference), strategy, pixels_BHWC)
+    _free_device_memory()
+    found_B = _scores(config, strategy, pixels_BHWC)
+    return ParityCertificate(
+        engine=config.name,
+        reference=reference,
+        dtype=config.dtype,
+        num_images=len(pixels_BHWC),
+        **_compared(found_B, expected_B),
+        tolerance=TOLERANCE.get(config.dtype, TOLERANCE_16_BIT) if tolerance is None else tolerance,
+    )
+
+
+def _sample(job: ScoreJob, num_rows: int) -> PixelArray:
+    """Up to `NUM_IMAGES` readable images; as many others stand in for those that are not."""
+    candidates = np.unique(np.linspace(0, num_rows - 1, 2 * NUM_IMAGES, dtype=np.int64))
+    found: list[PixelArray] = []
+    with RowDecoder(job) as decode:
+        for rows in (candidates[::2], candidates[1::2]):
+            for shard, numbers in groupby(rows.tolist(), key=lambda row: row // job.rows_per_shard):
+                offsets = np.array([row % job.rows_per_shard for row in numbers], dtype=np.int32)
+                for chunk in decode(shard, offsets, 1, NUM_IMAGES):
+                    found.append(pixels_of(chunk)[chunk["error_code"].is_null().to_numpy()])
+            if sum(map(len, found)) >= NUM_IMAGES:
+                break
+    return np.concatenate(found)[:NUM_IMAGES]
+
+
+def _scores(config: EngineConfig, strategy: ScoreStrategy, pixels_BHWC: PixelArray) -> FloatArray:
+    return Scorer(open_engine(config), strategy).score_pixels(pixels_BHWC).mean_B
+
+
+def _free_device_memory() -> None:
+    """Other libraries than torch cannot use what torch keeps for itself."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _compared(found_B: FloatArray, expected_B: FloatArray) -> dict[str, Any]:
+    is_scored_B = np.isfinite(expected_B)
+    if (np.isfinite(found_B) != is_scored_B).any():
+        return {"max_difference": float("inf"), "mean_difference": float("inf"), "rank_correlation": None}
+    found, expected = found_B[is_scored_B].astype(np.float64), expected_B[is_scored_B].astype(np.float64)
+    differences = np.abs(found - expected)
+    has_span = len(expected) > 1 and np.ptp(expected) >= LEAST_SPAN
+    return {
+        "max_difference": float(differences.max(initial=0.0)),
+        "mean_difference": float(differences.mean()) if len(differences) else 0.0,
+        "rank_correlation": float(spearmanr(found, expected).statistic) if has_span else None,
+    }

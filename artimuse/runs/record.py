@@ -1,0 +1,74 @@
+"""The JSON file in OUTPUT that says what a run is made of and how far it got."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+from artimuse.errors import BadOutput, RunMismatch
+from artimuse.io.folder import Folder
+
+
+class Record(Protocol):
+    """A frozen dataclass. `table.record` and `training.record` have one each."""
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `as_dict`. Raises KeyError or TypeError for what is no such record."""
+        ...
+
+    def as_dict(self) -> dict[str, Any]: ...
+
+
+RecordType = TypeVar("RecordType", bound=Record)
+
+
+class RecordFile(Generic[RecordType]):
+    """Where the record of a kind of run is, in any OUTPUT."""
+
+    def __init__(self, name: str, record_class: type[RecordType]) -> None:
+        self.name = name
+        self._record_class = record_class
+
+    def read(self, output: Folder) -> RecordType | None:
+        """None if there is none. Raises BadOutput if it is no JSON of ours."""
+        if not output.exists(self.name):
+            return None
+        try:
+            values = json.loads(output.read(self.name))
+        except ValueError as error:
+            raise BadOutput(f"{output.url(self.name)} is not valid JSON: {error}") from None
+        try:
+            return self._record_class.of(values)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise BadOutput(f"{output.url(self.name)} was not written by artimuse ({error!r})") from error
+
+    def write(self, output: Folder, record: RecordType) -> None:
+        output.write(self.name, (json.dumps(record.as_dict(), indent=2, ensure_ascii=False) + "\n").encode())
+
+    def refuse_mismatch(self, output: Folder, differing: Sequence[str]) -> None:
+        """Raises RunMismatch with these differences, as of `differences`, if there are any."""
+        if differing:
+            raise RunMismatch(
+                f"{output.url()} was made by another run ({'; '.join(differing)});"
+                f" choose a new OUTPUT, or run with the settings in its {self.name}"
+            )
+
+
+def differences(saved: Mapping[str, Any], asked: Mapping[str, Any], *, kind: str = "") -> list[str]:
+    """A sentence for every setting that is asked for with another value than OUTPUT was made with."""
+    prefix = f"{kind} " if kind else ""
+    return [
+        f"{prefix}{name}: OUTPUT has {saved.get(name)!r}, this run has {value!r}"
+        for name, value in asked.items()
+        if saved.get(name) != value
+    ]
+
+
+def package_versions(names: Sequence[str]) -> dict[str, str]:
+    return {name: version(name) for name in names}
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,86 @@
+"""Counts and score quantiles of a table, read back from its parts in bounded memory."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from artimuse.errors import BadOutput
+from artimuse.io.folder import Folder
+from artimuse.table.parts import PARTS, parts_by_shard
+
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+# Hundredths of a point: quantiles of any number of rows in bounded memory.
+_BINS_PER_POINT = 100
+_NUM_BINS = 100 * _BINS_PER_POINT + 1
+
+
+@dataclass(frozen=True, slots=True)
+class TableFacts:
+    """What the score table itself says, read back from its parts."""
+
+    num_rows: int
+    errors: Mapping[str, int]
+    quantiles: Mapping[str, float]
+    num_described: int
+    num_texts_truncated: int
+    shards_with_repeats: tuple[int, ...]
+    """Shards with a row in two parts."""
+
+    @property
+    def num_failed(self) -> int:
+        return sum(self.errors.values())
+
+
+def read_table_facts(output: Folder) -> TableFacts:
+    """Counts and score quantiles of all parts, one shard in memory at a time.
+
+    Raises BadOutput if a part cannot be read.
+    """
+    num_rows = 0
+    errors: Counter[str] = Counter()
+    histogram = np.zeros(_NUM_BINS, dtype=np.int64)
+    num_described = num_truncated = 0
+    repeats = []
+    for shard, names in parts_by_shard(output).items():
+        parts = pa.concat_tables([_read_part(output, f"{PARTS}/{name}") for name in names])
+        distinct, first_at = np.unique(parts["row_number"].to_numpy(), return_index=True)
+        if len(distinct) < len(parts):
+            repeats.append(shard)
+            parts = parts.take(first_at)
+        num_rows += len(parts)
+        errors.update(parts["error_code"].drop_null().to_pylist())
+        truncated = parts["texts_truncated"].drop_null().to_numpy()
+        num_described += len(truncated)
+        num_truncated += int(truncated.sum(dtype=np.int64))
+        bins = np.rint(parts["score"].drop_null().to_numpy() * _BINS_PER_POINT).astype(np.int64)
+        histogram += np.bincount(bins, minlength=_NUM_BINS)
+    return TableFacts(num_rows, dict(errors), _quantiles(histogram), num_described, num_truncated, tuple(repeats))
+
+
+def _read_part(output: Folder, name: str) -> pa.Table:
+    try:
+        with output.open(name) as file:
+            return pq.read_table(file, columns=["row_number", "error_code", "score", "texts_truncated"])
+    except (OSError, pa.ArrowException) as error:
+        raise BadOutput(f"{output.url(name)}: not a readable part ({error})") from error
+
+
+def _quantiles(histogram: npt.NDArray[np.int64]) -> dict[str, float]:
+    """Linear between neighbouring rows, as NumPy, pandas and DuckDB's quantile_cont have it."""
+    count = int(histogram.sum())
+    if not count:
+        return {}
+    cumulative = np.cumsum(histogram)
+
+    def score_at(position: float) -> float:
+        """The score at a place in sorted order, from 0 to count - 1."""
+        below, above = np.searchsorted(cumulative, [np.floor(position), np.ceil(position)], side="right")
+        return float(below + (above - below) * (position % 1)) / _BINS_PER_POINT
+
+    names = {0.0: "min", 0.5: "median", 1.0: "max"}
+    return {names.get(q, f"{q:.0%}"): round(score_at(q * (count - 1)), 3) for q in QUANTILES}

@@ -1,0 +1,89 @@
+"""The columns of the score table, and those of the plan that it is made from.
+
+Units, ranges and meanings are in the metadata of each field, so that they travel inside the Parquet files.
+"""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+
+from artimuse.attributes import ATTRIBUTES
+from artimuse.errors import ERROR_CODES
+from artimuse.interfaces import FloatArray
+
+
+def described(name: str, kind: pa.DataType, meaning: str, *, nullable: bool = True) -> pa.Field:
+    """A field whose meaning travels with it."""
+    return pa.field(name, kind, nullable=nullable, metadata={"description": meaning})
+
+
+ROW_NUMBER = described("row_number", pa.int64(), "position of the image in the plan, from 0", nullable=False)
+IMAGE_ID = described(
+    "image_id", pa.string(), "the manifest's id, or the path relative to INPUT; unique", nullable=False
+)
+URI = described("uri", pa.string(), "where the image was read", nullable=False)
+
+OWN_PREFIX = "artimuse:"
+"""Of columns that are not in the score table: those of the plan, and those between the stages of a run."""
+OFFSET = described(
+    f"{OWN_PREFIX}offset", pa.int64(), "in a tar the image's first byte, in a Parquet file its row; or null"
+)
+LENGTH = described(f"{OWN_PREFIX}length", pa.int64(), "of an image in a tar, bytes; null elsewhere")
+COLUMN = described(f"{OWN_PREFIX}column", pa.string(), "of an image in a Parquet file; null elsewhere")
+
+_SCORE_FIELDS = (
+    ROW_NUMBER,
+    IMAGE_ID,
+    URI,
+    described("status", pa.string(), "ok or failed", nullable=False),
+    described("error_code", pa.string(), "null when ok; one of " + ", ".join(ERROR_CODES)),
+    described("error", pa.string(), "null when ok; what went wrong, for a person"),
+    described("score", pa.float32(), "aesthetics score, 0..100 points, higher is better; null when failed"),
+    described("score_std", pa.float32(), "standard deviation of the score distribution, points"),
+    described("score_entropy", pa.float32(), "entropy of the score distribution, nats"),
+    described("score_probs", pa.list_(pa.float16()), "probability of each score value"),
+    *(described(a.slug, pa.string(), f"{a.name}: the model's text; null unless asked for") for a in ATTRIBUTES),
+    described("texts_truncated", pa.int8(), "how many texts ended at the token limit; null without texts"),
+    described("width", pa.int32(), "pixels, as stored in the file"),
+    described("height", pa.int32(), "pixels, as stored in the file"),
+    described("format", pa.string(), "as Pillow names it"),
+    described("bytes", pa.int64(), "size of the file"),
+    described("sha256", pa.string(), "of the file's bytes, hexadecimal"),
+    described("phash", pa.uint64(), "64-bit DCT perceptual hash of the picture the model saw (imagehash.phash)"),
+    described("attempt", pa.int8(), "1; 2 after a retry of failed rows", nullable=False),
+)
+METADATA_FIELDS = (
+    described("meta_prompt", pa.string(), "what the image was generated from, as its generator wrote it into the file"),
+    described("meta_negative_prompt", pa.string(), "what the generator was to avoid"),
+    described("meta_seed", pa.string(), "the generator's seed, as written"),
+    described("meta_generator", pa.string(), "name of the generator, with its version if the file tells"),
+)
+"""Only with --image-metadata, between our other columns and the manifest's; null where the file says nothing."""
+SCORE_COLUMNS: tuple[str, ...] = tuple(field.name for field in _SCORE_FIELDS)
+_OUR_NAMES = {*SCORE_COLUMNS, *(field.name for field in METADATA_FIELDS)}
+
+
+def score_schema(values_K: FloatArray, carried: pa.Schema, *, with_metadata: bool = False) -> pa.Schema:
+    """Schema of the score table: our columns, then the manifest's own.
+
+    The K score values of `score_probs` are JSON in its metadata under `values`, so that quantiles need nothing else.
+    """
+    fields = [
+        field.with_metadata({**field.metadata, "values": json.dumps(np.asarray(values_K).tolist())})
+        if field.name == "score_probs"
+        else field
+        for field in _SCORE_FIELDS
+    ]
+    return pa.schema([*fields, *(METADATA_FIELDS if with_metadata else ()), *carried])
+
+
+def carried_name(name: str) -> str:
+    """The column under which a manifest's own column is stored: unchanged unless the name is ours, in any case."""
+    folded = fold_case(name)
+    return f"input_{name}" if folded in _OUR_NAMES or folded.startswith(OWN_PREFIX) else name
+
+
+def fold_case(name: str) -> str:
+    """Column names that fold to the same one are one column to SQL: DuckDB ignores the case of ASCII letters only."""
+    return name.encode().lower().decode()
