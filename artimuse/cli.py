@@ -21,8 +21,8 @@ LOG_WIDTH = 120
 VERBS: dict[str, tuple[str, str]] = {
     "score": ("artimuse.configs.score:ScoreConfig", "artimuse.pipelines.score:run"),
     "verify": ("artimuse.configs.verify:VerifyConfig", "artimuse.table.verify:run"),
-    "train": ("artimuse.configs.train:TrainConfig", "artimuse.training.run:run"),
-    "export": ("artimuse.configs.export:ExportConfig", "artimuse.training.export:run"),
+    "train": ("artimuse.configs.train:TrainConfig", "artimuse.training.train:run"),
+    "export": ("artimuse.configs.export:ExportConfig", "artimuse.training.export.export:run"),
     "bench": ("artimuse.configs.bench:BenchConfig", "artimuse.bench.run:run"),
     "demo": ("artimuse.configs.demo:DemoConfig", "artimuse.demo:run"),
 }

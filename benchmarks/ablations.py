@@ -27,7 +27,7 @@ from artimuse.scenes.evaluation import evaluate
 from artimuse.scenes.table import choose_scenes, write_scenes
 from artimuse.datasets.schema import ANNOTATION_SCHEMA
 from artimuse.scorer import load
-from artimuse.training.run import run
+from artimuse.training.train import run
 
 ROOT = Path(__file__).parents[1]
 BASE = ROOT / "build" / "nano" / "base" / "model"

@@ -32,9 +32,9 @@ from artimuse.images.decode import IMAGE_SIZE_PX
 from artimuse.model.build import empty_model
 from artimuse.model.template import ChatTemplate
 from artimuse.prompts import SCORE_QUESTION, attribute_question
-from artimuse.training.batch import Batch
+from artimuse.training.data.collate import Batch
 from artimuse.training.network import TrainedNetwork
-from artimuse.training.row import SHARED, Row, lay_out, stack
+from artimuse.training.data.packing import SHARED, PackedSequence, pack, stack
 from artimuse.training.sharding import prepare_cpu, shard
 
 STAGES = {1: paper_text_pretrain, 2: paper_score_finetune}
@@ -44,7 +44,7 @@ NUM_ANSWER_TOKENS = {1: 131, 2: 2}
 
 
 @dataclass(frozen=True)
-class RandomBlueprint:
+class RandomSpec:
     """What `TrainedNetwork` needs of a checkpoint."""
 
     config: Any
@@ -93,8 +93,8 @@ def measure(config: TrainConfig, stage: int, model: str, dtype: torch.dtype, num
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=0, world_size=1)
     if device.type == "cpu":
         prepare_cpu()
-    blueprint: Any = RandomBlueprint(PRESETS[model])
-    network = TrainedNetwork(blueprint, config, dtype=dtype, device=device)
+    spec: Any = RandomSpec(PRESETS[model])
+    network = TrainedNetwork(spec, config, dtype=dtype, device=device)
     engine = shard(network, config, world_size=1, dtype=dtype)
     rows = make_rows(config, stage, PRESETS[model])
     pixels = torch.randint(0, 256, (len(rows), IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3), dtype=torch.uint8)

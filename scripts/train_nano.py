@@ -19,11 +19,11 @@ from rich.console import Console
 from artimuse.configs.presets import nano_base, nano_score_finetune, nano_text_pretrain
 from artimuse.configs.train import TrainConfig
 from artimuse.model.find import find_checkpoint
-from artimuse.model.load import read_blueprint
+from artimuse.model.load import read_spec
 from artimuse.model.save import save_checkpoint
 from artimuse.scenes.language import write_language
 from artimuse.scenes.table import write_scenes
-from artimuse.training.run import run
+from artimuse.training.train import run
 
 BUILD = Path(__file__).parents[1] / "build" / "nano"
 NANO_DIRECTORY = Path(__file__).parents[1] / "artimuse" / "model" / "nano"
@@ -70,15 +70,15 @@ def train(config: TrainConfig) -> None:
 
 def install(model: Path, directory: Path) -> None:
     """In bfloat16, at half the size, and with a word of warning; in place of what is there."""
-    blueprint = read_blueprint(find_checkpoint(str(model)))
+    spec = read_spec(find_checkpoint(str(model)))
     unfinished = directory.with_name(f"{directory.name}.new")
     shutil.rmtree(unfinished, ignore_errors=True)
     save_checkpoint(
         unfinished,
-        blueprint.config,
-        blueprint.tokenizer,
-        blueprint.template,
-        blueprint.weights(torch.float32, "cpu"),
+        spec.config,
+        spec.tokenizer,
+        spec.template,
+        spec.weights(torch.float32, "cpu"),
         layout="native",
         dtype=torch.bfloat16,
     )

@@ -21,7 +21,7 @@ from artimuse.engines.network import resolve_device, resolve_dtype
 from artimuse.errors import EngineFailed
 from artimuse.interfaces import BoolArray, Capability, FloatArray, PixelArray, Text, Tokenizer
 from artimuse.model.find import find_checkpoint
-from artimuse.model.load import read_blueprint
+from artimuse.model.load import read_spec
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +38,12 @@ class VllmEngine:
         self.device = resolve_device(config.device)
         self.dtype = resolve_dtype(config.dtype, self.device)
         vllm_network = import_network()
-        blueprint = read_blueprint(find_checkpoint(config.model))
-        self.template = blueprint.template
+        spec = read_spec(find_checkpoint(config.model))
+        self.template = spec.template
         # transformers types it wider than it is: a list gives a list, and an unknown token gives None.
-        self.tokenizer = cast(Tokenizer, blueprint.tokenizer)
-        self.reader = AnswerReader(blueprint.tokenizer)
-        self.llm = vllm_network.open_llm(blueprint, config, device=self.device, dtype=self.dtype)
+        self.tokenizer = cast(Tokenizer, spec.tokenizer)
+        self.reader = AnswerReader(spec.tokenizer)
+        self.llm = vllm_network.open_llm(spec, config, device=self.device, dtype=self.dtype)
         self._prompts: dict[str, list[int]] = {}
         self._failure: str | None = None
 

@@ -43,7 +43,7 @@ from artimuse.engines.pixels import normalize
 from artimuse.errors import ArtiMuseError, EngineFailed
 from artimuse.images.decode import IMAGE_SIZE_PX
 from artimuse.model.find import find_checkpoint
-from artimuse.model.load import Blueprint, read_blueprint
+from artimuse.model.load import CheckpointSpec, read_spec
 
 FORMAT = "artimuse"
 ARCHITECTURE = "ArtiMuse"
@@ -59,7 +59,7 @@ PIXEL_CACHE_GIB = 0.25
 _running: "WeakSet[LLM]" = WeakSet()
 
 
-def open_llm(blueprint: Blueprint, config: EngineConfig, *, device: torch.device, dtype: torch.dtype) -> LLM:
+def open_llm(spec: CheckpointSpec, config: EngineConfig, *, device: torch.device, dtype: torch.dtype) -> LLM:
     """Starts vLLM in this process. Raises EngineFailed if it cannot, or runs here already."""
     if current_platform.device_type != device.type:
         raise EngineFailed(
@@ -70,10 +70,10 @@ def open_llm(blueprint: Blueprint, config: EngineConfig, *, device: torch.device
     gc.collect()
     if _running:
         raise EngineFailed("vLLM runs once in a process, and does so already; let go of the other engine first")
-    text = blueprint.config.get_text_config()
+    text = spec.config.get_text_config()
     try:
         llm = LLM(
-            str(blueprint.checkpoint.directory),
+            str(spec.checkpoint.directory),
             config_format=FORMAT,
             load_format=FORMAT,
             skip_tokenizer_init=True,
@@ -110,7 +110,7 @@ class CheckpointConfig(ConfigParserBase):
     """Reads config.json as the built-in engine does."""
 
     def parse(self, model: str | Path, *_: Any, **__: Any) -> tuple[dict[str, Any], InternVLConfig]:
-        config = read_blueprint(find_checkpoint(str(model))).config
+        config = read_spec(find_checkpoint(str(model))).config
         config.architectures = [ARCHITECTURE]
         for part in (config, config.get_text_config()):
             # Of logits rounded to bfloat16 the expected score would be a staircase.
@@ -126,8 +126,8 @@ class CheckpointLoader(BaseModelLoader):
         """Nothing to do: the model is a directory."""
 
     def load_weights(self, model: "ArtiMuseModel", model_config: ModelConfig) -> None:
-        blueprint = read_blueprint(find_checkpoint(model_config.model))
-        loaded = model.load_weights(blueprint.weights(model_config.dtype, "cpu"))
+        spec = read_spec(find_checkpoint(model_config.model))
+        loaded = model.load_weights(spec.weights(model_config.dtype, "cpu"))
         missing = {name for name, _ in model.named_parameters()} - loaded
         assert not missing, missing
 

@@ -43,7 +43,7 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
-class Blueprint:
+class CheckpointSpec:
     """A checkpoint that has been found whole and fit to run, before its weights are read."""
 
     config: InternVLConfig
@@ -56,7 +56,7 @@ class Blueprint:
     first_new_id: int | None = None
     """From this token on the tokens are not the checkpoint's, but were added by `with_tokens`."""
 
-    def with_tokens(self, tokens: Sequence[str]) -> "Blueprint":
+    def with_tokens(self, tokens: Sequence[str]) -> "CheckpointSpec":
         """With these tokens at the end of the vocabulary; itself if it has them all.
 
         Their rows begin as the mean of all others. Raises BadCheckpoint if it has some of them only.
@@ -91,13 +91,13 @@ class Blueprint:
 
 def load_network(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device | str) -> Network:
     """Raises BadCheckpoint, naming file and key, for anything this version cannot run exactly as it was trained."""
-    blueprint = read_blueprint(checkpoint)
-    model = empty_model(blueprint.config)
-    fill(model, blueprint.weights(dtype, device), torch.device(device))
-    return Network(model, blueprint.tokenizer, blueprint.template, checkpoint)
+    spec = read_spec(checkpoint)
+    model = empty_model(spec.config)
+    fill(model, spec.weights(dtype, device), torch.device(device))
+    return Network(model, spec.tokenizer, spec.template, checkpoint)
 
 
-def read_blueprint(checkpoint: Checkpoint) -> Blueprint:
+def read_spec(checkpoint: Checkpoint) -> CheckpointSpec:
     """Reads either layout. Raises BadCheckpoint as `load_network` does, before any weight is read."""
     directory = checkpoint.directory
     file = ConfigFile.read(directory)
@@ -116,7 +116,7 @@ def read_blueprint(checkpoint: Checkpoint) -> Blueprint:
     if is_tied:
         del sources[_HEAD]
     _check(directory, sources, stored, shapes)
-    return Blueprint(config, tokenizer, template, checkpoint, sources, stored)
+    return CheckpointSpec(config, tokenizer, template, checkpoint, sources, stored)
 
 
 def _find_layout(config: ConfigFile) -> Layout:

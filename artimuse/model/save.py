@@ -16,7 +16,7 @@ from artimuse.errors import BadCheckpoint, BadOutput
 from artimuse.model.config_file import ConfigFile, write_json
 from artimuse.model.find import Checkpoint
 from artimuse.model.layout import Layout, LayoutName, Weights
-from artimuse.model.load import read_blueprint
+from artimuse.model.load import read_spec
 from artimuse.model.native import NATIVE
 from artimuse.model.official import OFFICIAL
 from artimuse.model.shard_writer import write_shards
@@ -43,7 +43,7 @@ def save_checkpoint(
     """Writes what `load_network` reads back as the same network, tokenizer and prompts.
 
     `weights` are native names and values on any device, without the output layer if it is the input embeddings' one,
-    as `Blueprint.weights` yields them. Each is copied when it comes, so its memory may be used again for the next.
+    as `CheckpointSpec.weights` yields them. Each is copied when it comes, so its memory may be used again for the next.
 
     The directory must be new or empty. It appears in one step when all of it is on disk; a killed process leaves
     `.NAME.*.unfinished` beside it. Everyone may read the files.
@@ -98,7 +98,7 @@ def _copies(weights: Iterable[tuple[str, torch.Tensor]], dtype: torch.dtype) -> 
 
 def _check(directory: Path, tokenizer: Qwen2Tokenizer) -> None:
     """Raises BadCheckpoint if the checkpoint cannot be loaded, or has other token ids than it was given."""
-    if read_blueprint(Checkpoint(directory, str(directory))).tokenizer.get_vocab() != tokenizer.get_vocab():
+    if read_spec(Checkpoint(directory, str(directory))).tokenizer.get_vocab() != tokenizer.get_vocab():
         raise BadCheckpoint(f"{directory}: the tokenizer gives its tokens other ids when it is read back")
 
 

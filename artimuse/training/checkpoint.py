@@ -1,7 +1,7 @@
 """What survives a kill: weights and optimizer by the names of the weights, in float32, whoever held which shard.
 
 DeepSpeed's own checkpoints belong to a number of workers and a ZeRO stage; these can be gone on from with any. There is
-no random state in them, and no position but the step: order and dropout follow from it (`order.py`, `worker.py`).
+no random state in them, and no position but the step: order (`data/sampler.py`) and dropout (`worker.py`) follow from it.
 
 A checkpoint is there if and only if its JSON file is, which is written last.
 """
@@ -22,9 +22,9 @@ from torch import distributed
 
 from artimuse.errors import BadOutput, TrainingDiverged
 from artimuse.io.folder import Folder
-from artimuse.training.batch import Batch
-from artimuse.training.crew import Crew
+from artimuse.training.data.collate import Batch
 from artimuse.training.network import TrainedNetwork
+from artimuse.training.worker_group import WorkerGroup
 
 FOLDER = "checkpoints"
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -108,22 +108,22 @@ class Checkpoints:
         by_step = {record["step"]: record for record in self.read(steps[-1]).state.validations}
         return max(steps, key=lambda step: (_merit(by_step.get(step)), step))
 
-    def save(self, engine: Any, network: TrainedNetwork, state: TrainState, crew: Crew) -> None:
+    def save(self, engine: Any, network: TrainedNetwork, state: TrainState, group: WorkerGroup) -> None:
         """Called by all workers together; each writes its part of the tensors.
 
         Raises TrainingDiverged on all of them, and writes nothing, if a weight is no number.
         """
-        files = [f"{_stem(state.step)}-{i + 1:05d}-of-{crew.size:05d}.safetensors" for i in range(crew.size)]
+        files = [f"{_stem(state.step)}-{i + 1:05d}-of-{group.size:05d}.safetensors" for i in range(group.size)]
         _link_moments(engine)
-        tensors = dict(_own_tensors(network, crew))
-        [num_bad] = crew.sum(sum(not bool(tensor.isfinite().all()) for tensor in tensors.values()))
+        tensors = dict(_own_tensors(network, group))
+        [num_bad] = group.all_sum(sum(not bool(tensor.isfinite().all()) for tensor in tensors.values()))
         if num_bad:
             raise TrainingDiverged(f"{num_bad:.0f} tensors are no numbers any more after step {state.step}")
-        with self.folder.writing(files[crew.rank]) as path:
+        with self.folder.writing(files[group.rank]) as path:
             save_file(tensors, path)
             path.chmod(0o644)  # safetensors makes files that only their owner can read
         distributed.barrier()
-        if crew.is_first:
+        if group.is_first:
             record = {**asdict(state), "files": files}
             self.folder.write(f"{_stem(state.step)}.json", json.dumps(record).encode())
         distributed.barrier()
@@ -209,14 +209,14 @@ def _link_moments(engine: Any) -> None:
             lazy_init_hp_params_optimizer_state(weights, partition, optimizer.optimizer.state)
 
 
-def _own_tensors(network: TrainedNetwork, crew: Crew) -> Iterator[tuple[str, torch.Tensor]]:
+def _own_tensors(network: TrainedNetwork, group: WorkerGroup) -> Iterator[tuple[str, torch.Tensor]]:
     """This worker's share; each tensor is put together by all of them."""
     from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
 
     for i, (name, parameter) in enumerate(network.trained()):
         whole = {name: safe_get_full_fp32_param(parameter)}
         whole |= {f"{name}|{moment}": safe_get_full_optimizer_state(parameter, moment) for moment in MOMENTS}
-        if i % crew.size == crew.rank:
+        if i % group.size == group.rank:
             for key, tensor in whole.items():
                 yield key, tensor.detach().to("cpu", torch.float32, copy=True).contiguous()
 

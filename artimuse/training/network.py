@@ -1,7 +1,7 @@
 """The network as it is trained: which weights move, and the loss of a micro-batch (paper section 4.3)."""
 
-# R rows, I images of H by W pixels in C = 3 channels, N image tokens, S tokens, L answer tokens of all examples,
-# V vocabulary, D hidden size
+# R packed sequences, I images of H by W pixels in C = 3 channels, N image tokens, S tokens, L answer tokens of all
+# examples, V vocabulary, D hidden size
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,10 +13,12 @@ from torch.nn import functional
 from artimuse.configs.train import TrainConfig
 from artimuse.engines.pixels import normalize
 from artimuse.model.build import empty_model, fill
-from artimuse.model.load import Blueprint
-from artimuse.training.batch import Batch
-from artimuse.training.row import IGNORED
-from artimuse.training.vocabulary import NEW_ROWS, grow
+from artimuse.model.find import Checkpoint, find_checkpoint
+from artimuse.model.load import CheckpointSpec, read_spec
+from artimuse.scoring import STRATEGIES
+from artimuse.training.data.collate import Batch
+from artimuse.training.data.packing import IGNORED
+from artimuse.training.vocabulary import NEW_ROWS, extend_vocabulary
 
 ADAPTED = r"model\.language_model\.layers\.\d+\.(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)"
 """Layers of the language model that get an adapter: all of them, as in the official training of InternVL3."""
@@ -28,19 +30,30 @@ LORA_A, LORA_B = ".lora_A.default.weight", ".lora_B.default.weight"
 BASE_LAYER = ".base_layer"
 
 
+def read_base(config: TrainConfig, checkpoint: Checkpoint | None = None) -> CheckpointSpec:
+    """What a run starts from: the base, with the tokens that its strategy adds to the vocabulary.
+
+    Raises BadCheckpoint if there is no such base, or none that can be loaded.
+    """
+    spec = read_spec(checkpoint or find_checkpoint(config.base))
+    if config.targets in ("scores", "both"):
+        return spec.with_tokens(STRATEGIES[config.strategy].new_tokens)
+    return spec
+
+
 class TrainedNetwork(nn.Module):
     """The loss of a micro-batch; what is inside is transformers' network with peft's adapters."""
 
-    def __init__(self, blueprint: Blueprint, config: TrainConfig, *, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(self, spec: CheckpointSpec, config: TrainConfig, *, dtype: torch.dtype, device: torch.device) -> None:
         """Reads the weights. The adapters begin with the same values on every worker, and add nothing at first."""
         super().__init__()
-        self.model = empty_model(blueprint.config)
-        fill(self.model, blueprint.weights(dtype, device), device)
+        self.model = empty_model(spec.config)
+        fill(self.model, spec.weights(dtype, device), device)
         if config.language_model == "lora":
             torch.manual_seed(config.seed)
             inject_adapter_in_model(lora_config(config), self.model)
-            if blueprint.first_new_id is not None:
-                grow(self.model, blueprint.first_new_id)
+            if spec.first_new_id is not None:
+                extend_vocabulary(self.model, spec.first_new_id)
         for name, parameter in self.model.named_parameters():
             is_adapter = name.endswith((LORA_A, LORA_B, NEW_ROWS))
             parameter.requires_grad_(config.language_model == "full" or is_adapter or name.startswith(TRAINED_IN_FULL))
@@ -68,16 +81,16 @@ class TrainedNetwork(nn.Module):
             vision_feature_layer=-1,
             vision_feature_select_strategy="default",
         ).pooler_output
-        rows = batch.rows
-        is_image_RS1 = (rows.token_ids_RS == self.model.config.image_token_id)[..., None]
-        inputs_RSD = self.model.get_input_embeddings()(rows.token_ids_RS)
+        packed = batch.packed
+        is_image_RS1 = (packed.token_ids_RS == self.model.config.image_token_id)[..., None]
+        inputs_RSD = self.model.get_input_embeddings()(packed.token_ids_RS)
         hidden_RSD = self.model.model.language_model(
             inputs_embeds=inputs_RSD.masked_scatter(is_image_RS1, embeddings_IND[batch.images_R]),
-            attention_mask=rows.mask,
-            position_ids=rows.positions_RS,
+            attention_mask=packed.mask,
+            position_ids=packed.positions_RS,
             use_cache=False,
         ).last_hidden_state
-        next_RS = rows.labels_RS[:, 1:]
+        next_RS = packed.labels_RS[:, 1:]
         is_answer = next_RS != IGNORED
         logits_LV = self.model.lm_head(hidden_RSD[:, :-1][is_answer]).float()
         return functional.cross_entropy(logits_LV, next_RS[is_answer], reduction="sum"), logits_LV

@@ -1,20 +1,20 @@
-"""train.json: what a training run is made of, and how far it got. Its examples exist if and only if it does."""
+"""train.json: what a training run is made of, and how far it got. Its examples are whole if and only if it is there."""
 
 import json
 import platform
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict
-from importlib.metadata import version
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 import artimuse
 from artimuse.configs.train import TrainConfig
-from artimuse.errors import BadOutput, RunMismatch
+from artimuse.errors import BadOutput
 from artimuse.io.folder import Folder
+from artimuse.runs.record import RecordFile, differences, package_versions
+from artimuse.training.data.plan import ExampleCounts
 
-TRAIN_RECORD = "train.json"
 MAY_CHANGE = frozenset(
     {
         "output",
@@ -36,19 +36,75 @@ MAY_CHANGE = frozenset(
 _VERSIONS_OF = ("ray", "torch", "transformers", "peft", "deepspeed")
 
 
-def new_record(config: TrainConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """`facts` are of the base model and the examples."""
-    return {
-        "status": "unfinished",
-        "config": asdict(config),
-        **facts,
-        "versions": {
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainRecord:
+    """The contents of train.json."""
+
+    status: Literal["unfinished", "finished"]
+    config: Mapping[str, Any]
+    base_digest: str
+    """Of the base's weights."""
+    num_examples: int
+    num_validation_examples: int
+    num_images: int
+    num_images_by_dataset: Mapping[str, int]
+    versions: Mapping[str, str]
+    exported_step: int | None = None
+    """None until there is an export."""
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        return cls(**{name: value for name, value in values.items() if name in cls.__dataclass_fields__})
+
+    def as_dict(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @property
+    def train_config(self) -> TrainConfig:
+        return TrainConfig(**{name: _as_tuple(value) for name, value in self.config.items()})
+
+
+TRAIN_FILE = RecordFile("train.json", TrainRecord)
+
+
+def new_record(config: TrainConfig, base_digest: str, counts: ExampleCounts) -> TrainRecord:
+    return TrainRecord(
+        status="unfinished",
+        config=asdict(config),
+        base_digest=base_digest,
+        **asdict(counts),
+        versions={
             "artimuse": artimuse.__version__,
             "python": platform.python_version(),
-            **{name: version(name) for name in _VERSIONS_OF},
+            **package_versions(_VERSIONS_OF),
             **({"commit": commit} if (commit := _commit()) else {}),
         },
-    }
+    )
+
+
+def read_record(output: Folder) -> TrainRecord | None:
+    """None in a new OUTPUT. Raises BadOutput if it is no JSON of ours, or if OUTPUT holds something else."""
+    record = TRAIN_FILE.read(output)
+    if record is None:
+        found = [name for name in output.names() if not name.startswith(".")]
+        # Of a run whose record was removed: it would be gone on with unseen.
+        found += [f"{folder}/{name}" for folder in ("checkpoints", "model") for name in output.names(folder)]
+        if found:
+            raise BadOutput(
+                f"{output.url()} holds files but no {TRAIN_FILE.name} ({', '.join(found[:3])});"
+                " choose a new or empty directory"
+            )
+    return record
+
+
+def refuse_other_settings(output: Folder, saved: TrainRecord, config: TrainConfig, base_digest: str) -> None:
+    """Raises RunMismatch naming every setting in which what is asked differs from what OUTPUT was begun with."""
+    # Through JSON, as the saved ones went: tuples are lists there.
+    asked = json.loads(json.dumps(asdict(config)))
+    differing = differences(saved.config, {name: asked[name] for name in asked if name not in MAY_CHANGE})
+    if not differing and saved.base_digest != base_digest:
+        differing = ["the weights of --base have changed"]
+    TRAIN_FILE.refuse_mismatch(output, differing)
 
 
 def _commit() -> str | None:
@@ -60,44 +116,6 @@ def _commit() -> str | None:
         return None
 
 
-def read_record(output: Folder) -> dict[str, Any] | None:
-    """None in a new OUTPUT. Raises BadOutput if it is no JSON of ours, or if OUTPUT holds something else."""
-    if not output.exists(TRAIN_RECORD):
-        found = [name for name in output.names() if not name.startswith(".")]
-        # Of a run whose record was removed: it would be gone on with unseen.
-        found += [f"{folder}/{name}" for folder in ("checkpoints", "model") for name in output.names(folder)]
-        if found:
-            raise BadOutput(
-                f"{output.url()} holds files but no {TRAIN_RECORD} ({', '.join(found[:3])});"
-                " choose a new or empty directory"
-            )
-        return None
-    try:
-        record: dict[str, Any] = json.loads(output.read(TRAIN_RECORD))
-    except ValueError as error:
-        raise BadOutput(f"{output.url(TRAIN_RECORD)} is not valid JSON: {error}") from None
-    if not isinstance(record, dict) or "config" not in record:
-        raise BadOutput(f"{output.url(TRAIN_RECORD)} was not written by artimuse")
-    return record
-
-
-def write_record(output: Folder, record: Mapping[str, Any]) -> None:
-    output.write(TRAIN_RECORD, (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode())
-
-
-def refuse_mismatch(output: Folder, saved: Mapping[str, Any], config: TrainConfig, base_digest: str) -> None:
-    """Raises RunMismatch naming every setting in which what is asked differs from what OUTPUT was begun with."""
-    # Through JSON, as the saved ones went: tuples are lists there.
-    asked = json.loads(json.dumps(asdict(config)))
-    differing = [
-        f"{name}: OUTPUT has {saved['config'].get(name)!r}, this run has {value!r}"
-        for name, value in asked.items()
-        if name not in MAY_CHANGE and saved["config"].get(name) != value
-    ]
-    if not differing and saved["base_digest"] != base_digest:
-        differing = ["the weights of --base have changed"]
-    if differing:
-        raise RunMismatch(
-            f"{output.url()} was made by another run ({'; '.join(differing)});"
-            f" choose a new OUTPUT, or run with the settings in its {TRAIN_RECORD}"
-        )
+def _as_tuple(value: Any) -> Any:
+    """What JSON made a list of."""
+    return tuple(value) if isinstance(value, list) else value

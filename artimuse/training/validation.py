@@ -10,10 +10,10 @@ import torch
 from artimuse.interfaces import ScoreStrategy
 from artimuse.scoring.metrics import correlations
 from artimuse.scoring.tokens import TokenStrategy
-from artimuse.training.batch import BadImage, Batch, BatchMaker
-from artimuse.training.crew import Crew
-from artimuse.training.examples import Examples
-from artimuse.training.order import IntArray, micro_batches
+from artimuse.training.data.collate import BadImage, Batch, BatchMaker
+from artimuse.training.data.examples import Examples
+from artimuse.training.data.sampler import IntArray, micro_batches
+from artimuse.training.worker_group import WorkerGroup
 
 
 class Validator:
@@ -42,13 +42,13 @@ class Validator:
 
     @torch.no_grad()
     def validate(
-        self, run: Callable[[Batch], tuple[torch.Tensor, torch.Tensor]], crew: Crew
+        self, run: Callable[[Batch], tuple[torch.Tensor, torch.Tensor]], group: WorkerGroup
     ) -> tuple[dict[str, Any], list[BadImage]]:
         """Called by all workers together. Loss per answer token; SRCC and PLCC, null where there are no scores.
 
         `run` gives the loss and the logits of a batch, as `TrainedNetwork` does. Also returns what was left out.
         """
-        pieces = micro_batches(self._numbers, self.micro_batch_size, rank=crew.rank, world_size=crew.size)
+        pieces = micro_batches(self._numbers, self.micro_batch_size, rank=group.rank, world_size=group.size)
         loss, num_tokens = 0.0, 0
         scores: list[tuple[float, float]] = []
         bad: list[BadImage] = []
@@ -58,8 +58,8 @@ class Validator:
             num_tokens += batch.num_answer_tokens
             scores += list(self._scores(batch, logits_LV))
             bad += batch.bad
-        loss_of_all, all_tokens = crew.sum(loss, num_tokens)
-        scores, bad = crew.gather(scores), crew.gather(bad)
+        loss_of_all, all_tokens = group.all_sum(loss, num_tokens)
+        scores, bad = group.all_gather(scores), group.all_gather(bad)
         srcc, plcc = correlations([predicted for predicted, _ in scores], [true for _, true in scores])
         return {
             "loss": loss_of_all / max(1, all_tokens),

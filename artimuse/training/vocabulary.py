@@ -11,7 +11,7 @@ NEW_ROWS = "new_rows"
 """What their weights are called in their module."""
 
 
-class GrownEmbedding(nn.Module):
+class ExtendedEmbedding(nn.Module):
     """An embedding whose last rows are weights of their own."""
 
     def __init__(self, base_layer: nn.Embedding, first: int) -> None:
@@ -26,7 +26,7 @@ class GrownEmbedding(nn.Module):
         return torch.where((token_ids_BS >= self.first)[..., None], own_BSD, self.base_layer(token_ids_BS))
 
 
-class GrownHead(nn.Module):
+class ExtendedHead(nn.Module):
     """An output layer whose last rows are weights of their own."""
 
     def __init__(self, base_layer: nn.Linear, first: int) -> None:
@@ -40,11 +40,11 @@ class GrownHead(nn.Module):
         return torch.cat([known, functional.linear(hidden_BSD, self.new_rows)], dim=-1)
 
 
-def grow(model: Any, first: int) -> None:
-    """Puts both into a network whose rows from `first` on are new."""
+def extend_vocabulary(model: Any, first: int) -> None:
+    """Gives a network whose rows from `first` on are new an embedding and an output layer with rows of their own."""
     text = model.model.language_model
     is_tied = model.lm_head.weight is text.embed_tokens.weight
-    text.embed_tokens = GrownEmbedding(text.embed_tokens, first)
-    model.lm_head = GrownHead(model.lm_head, first)
+    text.embed_tokens = ExtendedEmbedding(text.embed_tokens, first)
+    model.lm_head = ExtendedHead(model.lm_head, first)
     if is_tied:
         model.lm_head.new_rows = text.embed_tokens.new_rows

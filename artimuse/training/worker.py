@@ -14,30 +14,34 @@ from typing import Any, cast
 
 import torch
 
+from artimuse.configs.train import TrainConfig
 from artimuse.engines.answers import candidate_ids
 from artimuse.engines.network import resolve_dtype
 from artimuse.errors import BadInput, TrainingDiverged
 from artimuse.interfaces import Tokenizer
 from artimuse.scoring import STRATEGIES
-from artimuse.training.base import open_base
-from artimuse.training.batch import BadImage, Batch, BatchMaker
 from artimuse.training.checkpoint import Checkpoints, Saved, TrainState, load_optimizer, load_weights
-from artimuse.training.crew import Crew
-from artimuse.training.examples import Example, Examples
+from artimuse.training.data.collate import BadImage, Batch, BatchMaker
+from artimuse.training.data.examples import TRAIN_EXAMPLES, VALIDATION_EXAMPLES, Example, Examples
+from artimuse.training.data.sampler import Sampler, micro_batches
 from artimuse.training.job import TrainJob
-from artimuse.training.network import TrainedNetwork
-from artimuse.training.order import Order, micro_batches
+from artimuse.training.network import TrainedNetwork, read_base
 from artimuse.training.schedule import learning_rate
 from artimuse.training.sharding import micro_steps, prepare_cpu, shard
 from artimuse.training.tracking import open_tracker
 from artimuse.training.validation import Validator
+from artimuse.training.worker_group import WorkerGroup
 
 logger = logging.getLogger(__name__)
 
-TRAIN_FILE = "examples/train.arrow"
-VALIDATION_FILE = "examples/validation.arrow"
 UPDATE_INTERVAL_S = 1.0
 _MOST_NAMED = 8
+
+
+def limit_threads(config: TrainConfig) -> None:
+    """To the CPUs that a worker has been given; in a process that others use too, the number is theirs to choose."""
+    if config.device == "cpu":
+        torch.set_num_threads(max(1, int(config.cpus_per_worker)))
 
 
 class Worker:
@@ -48,18 +52,17 @@ class Worker:
         self.config = config = job.config
         self.device = torch.device("cuda" if config.device == "cuda" else "cpu")
         if self.device.type == "cpu":
-            torch.set_num_threads(max(1, int(config.cpus_per_worker)))
             prepare_cpu()
-        self.crew = Crew(job.board, self.device)
-        self.crew.tell(phase="loading the model", world_size=self.crew.size)
+        self.group = WorkerGroup(job.reporter, self.device)
+        self.group.tell(phase="loading the model", world_size=self.group.size)
         self.dtype = resolve_dtype(config.dtype, self.device)
         self.checkpoints = Checkpoints(job.output)
-        self.blueprint = open_base(config)
-        self.tokenizer = cast(Tokenizer, self.blueprint.tokenizer)
+        self.spec = read_base(config)
+        self.tokenizer = cast(Tokenizer, self.spec.tokenizer)
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="artimuse-")))
-        self.examples = Examples(job.output.local_copy(TRAIN_FILE, place))
+        self.examples = Examples(job.output.local_copy(TRAIN_EXAMPLES, place))
         prompt_ids = cache(self._prompt_ids)
-        self.order = Order(
+        self.sampler = Sampler(
             self.examples.lengths(prompt_ids),
             config.batch_size,
             config.epochs,
@@ -70,26 +73,26 @@ class Worker:
             prompt_ids,
             config.limits,
             # The pictures of the next step are decoded while this one is computed.
-            ahead=2 * micro_steps(config, self.crew.size),
+            ahead=2 * micro_steps(config, self.group.size),
             num_threads=max(2, math.ceil(config.cpus_per_worker)),
         )
         self.validator = self._validator(place)
         # One worker looks: another might see a checkpoint more, or one fewer.
-        last = self.crew.as_first((self.checkpoints.steps() or [0])[-1])
+        last = self.group.broadcast((self.checkpoints.steps() or [0])[-1])
         saved = self.checkpoints.read(last) if last else None
         self.state = saved.state if saved else TrainState(step=0)
-        self.network = TrainedNetwork(self.blueprint, config, dtype=self.dtype, device=self.device)
+        self.network = TrainedNetwork(self.spec, config, dtype=self.dtype, device=self.device)
         self.engine = self._sharded(saved)
         self.tracker = stack.enter_context(
-            open_tracker(config, job.output, first_step=self.state.step, is_active=self.crew.is_first)
+            open_tracker(config, job.output, first_step=self.state.step, is_active=self.group.is_first)
         )
         self._told_at = self._saved_at = time.monotonic()
         self._wants_stop = False
 
     def run(self) -> None:
         """Raises TrainingDiverged and BadInput, on all workers alike."""
-        first, num_steps = self.state.step, self.order.num_steps
-        self.crew.tell(phase="training", step=first, num_steps=num_steps)
+        first, num_steps = self.state.step, self.sampler.num_steps
+        self.group.tell(phase="training", step=first, num_steps=num_steps)
         loaded = self._loaded(first)
         for step in range(first, num_steps):
             self._step(step, loaded)
@@ -101,35 +104,35 @@ class Worker:
             elif must_stop:
                 self._save()
             if must_stop and not is_last:
-                self.crew.tell(is_stopped=True)
+                self.group.tell(is_stopped=True)
                 return
 
     def _step(self, step: int, loaded: Iterator[list[Batch]]) -> None:
         began_at = time.monotonic()
         rate = learning_rate(
-            step, self.order.num_steps, highest=self.config.learning_rate, warmup_ratio=self.config.warmup_ratio
+            step, self.sampler.num_steps, highest=self.config.learning_rate, warmup_ratio=self.config.warmup_ratio
         )
         for group in self.engine.optimizer.param_groups:
             group["lr"] = rate * group["relative_rate"]
         batches = next(loaded)
-        waited_s = self.crew.largest(time.monotonic() - began_at)
-        num_tokens, num_samples = self.crew.sum(
+        waited_s = self.group.all_max(time.monotonic() - began_at)
+        num_tokens, num_samples = self.group.all_sum(
             sum(batch.num_answer_tokens for batch in batches), sum(len(batch.examples) for batch in batches)
         )
         self._note([image for batch in batches for image in batch.bad])
         if not num_samples:
             raise BadInput(f"no image of step {step + 1} can be decoded: {self._names(step)}")
         # DeepSpeed takes the mean over micro-batches and workers; the loss is the mean over the step's tokens.
-        scale = micro_steps(self.config, self.crew.size) * self.crew.size / max(1, num_tokens)
+        scale = micro_steps(self.config, self.group.size) * self.group.size / max(1, num_tokens)
         loss_sum = torch.zeros((), device=self.device)
         for i, batch in enumerate(batches):
             # Dropout depends on the piece of the step, not on who works on it.
-            torch.manual_seed(_seed(self.config.seed, step, self.crew.rank + i * self.crew.size))
+            torch.manual_seed(_seed(self.config.seed, step, self.group.rank + i * self.group.size))
             self.engine.set_gradient_accumulation_boundary(i == len(batches) - 1)
             loss, _ = self.engine(batch.to(self.device))
             self.engine.backward(loss * scale)
             loss_sum += loss.detach()
-        [loss_of_all] = self.crew.sum(loss_sum.item())
+        [loss_of_all] = self.group.all_sum(loss_sum.item())
         if not torch.isfinite(torch.tensor(loss_of_all)):
             raise self._diverged(step, "the loss")
         self.engine.step()
@@ -145,7 +148,7 @@ class Worker:
                 "grad_norm": grad_norm,
                 "num_samples": int(num_samples),
                 "num_answer_tokens": int(num_tokens),
-                "examples": _digest(self.order.examples(step).tobytes()),
+                "examples": _digest(self.sampler.examples(step).tobytes()),
                 "seconds": round(seconds, 4),
                 "waiting_share": round(waited_s / seconds, 4),
             }
@@ -155,25 +158,25 @@ class Worker:
         """This worker's micro-batches of each step from `first` on."""
 
         def pieces() -> Iterator[list[Example]]:
-            for step in range(first, self.order.num_steps):
+            for step in range(first, self.sampler.num_steps):
                 for piece in self._pieces(step):
                     yield [self.examples[int(number)] for number in piece]
 
         batches = iter(self.maker.batches(pieces()))
-        for step in range(first, self.order.num_steps):
+        for step in range(first, self.sampler.num_steps):
             yield [next(batches) for _ in self._pieces(step)]
 
     def _pieces(self, step: int) -> list[Any]:
         return micro_batches(
-            self.order.examples(step), self.config.micro_batch_size, rank=self.crew.rank, world_size=self.crew.size
+            self.sampler.examples(step), self.config.micro_batch_size, rank=self.group.rank, world_size=self.group.size
         )
 
     def _note(self, own: list[BadImage]) -> None:
         """Raises BadInput if the run is to stop at the first bad images."""
-        [num_bad] = self.crew.sum(len(own))
+        [num_bad] = self.group.all_sum(len(own))
         if not num_bad:
             return
-        bad = self.crew.gather(own)
+        bad = self.group.all_gather(own)
         if self.config.bad_images == "stop":
             names = ", ".join(
                 f"{image.image_id} ({image.error.code}: {image.error.message})" for image in bad[:_MOST_NAMED]
@@ -182,36 +185,36 @@ class Worker:
         for image in bad:
             if image.image_id not in self.state.bad_images:
                 self.state.bad_images[image.image_id] = f"{image.error.code}: {image.error.message}"
-                if self.crew.is_first:
+                if self.group.is_first:
                     logger.warning("left out image=%s uri=%s error=%s", image.image_id, image.uri, image.error)
 
     def _agree(self) -> tuple[bool, bool]:
         """Whether all workers are to save now, because it is time, and to stop, because the driver wants it."""
         since_s = time.monotonic() - self._saved_at
-        is_time = self.crew.is_first and since_s >= 60 * self.config.checkpoint_minutes
-        must_save, must_stop = self.crew.sum(is_time, self._wants_stop)
+        is_time = self.group.is_first and since_s >= 60 * self.config.checkpoint_minutes
+        must_save, must_stop = self.group.all_sum(is_time, self._wants_stop)
         return bool(must_save), bool(must_stop)
 
     def _validate(self) -> None:
         if self.validator is None:
             return
-        self.crew.tell(phase="validating", step=self.state.step, record=self.state.history[-1])
+        self.group.tell(phase="validating", step=self.state.step, record=self.state.history[-1])
         self.network.train(False)
-        result, bad = self.validator.validate(lambda batch: self.engine(batch.to(self.device)), self.crew)
+        result, bad = self.validator.validate(lambda batch: self.engine(batch.to(self.device)), self.group)
         self.network.train(True)
-        self._note(bad if self.crew.is_first else [])
+        self._note(bad if self.group.is_first else [])
         record = {"step": self.state.step, **result}
         self.state.validations.append(record)
         self.tracker.validation(record)
-        self.crew.tell(validation=record)
+        self.group.tell(validation=record)
 
     def _save(self) -> None:
-        self.crew.tell(phase="saving", step=self.state.step, record=self.state.history[-1])
-        self.checkpoints.save(self.engine, self.network, self.state, self.crew)
-        if self.crew.is_first:
+        self.group.tell(phase="saving", step=self.state.step, record=self.state.history[-1])
+        self.checkpoints.save(self.engine, self.network, self.state, self.group)
+        if self.group.is_first:
             self.checkpoints.prune(self.config.keep_checkpoints)
         self._saved_at = time.monotonic()
-        self.crew.tell(phase="training")
+        self.group.tell(phase="training")
 
     def _remember(self, record: dict[str, Any]) -> None:
         self.state = replace(self.state, step=record["step"])
@@ -219,14 +222,14 @@ class Worker:
         self.tracker.step(record)
         if time.monotonic() - self._told_at >= UPDATE_INTERVAL_S:
             self._told_at = time.monotonic()
-            self._wants_stop = self.crew.tell(step=record["step"], record=record)
+            self._wants_stop = self.group.tell(step=record["step"], record=record)
 
     def _sharded(self, saved: Saved | None) -> Any:
         if saved is None:
-            return shard(self.network, self.config, world_size=self.crew.size, dtype=self.dtype)
+            return shard(self.network, self.config, world_size=self.group.size, dtype=self.dtype)
         with self.checkpoints.tensors(saved) as tensors:
             load_weights(self.network, tensors)
-            engine = shard(self.network, self.config, world_size=self.crew.size, dtype=self.dtype)
+            engine = shard(self.network, self.config, world_size=self.group.size, dtype=self.dtype)
             nothing = self.maker.batch([]).to(self.device)
             load_optimizer(engine, self.network, tensors, step=saved.state.step, nothing=nothing)
         return engine
@@ -236,7 +239,7 @@ class Worker:
             return None
         strategy = STRATEGIES[self.config.strategy]
         return Validator(
-            Examples(self.job.output.local_copy(VALIDATION_FILE, place)),
+            Examples(self.job.output.local_copy(VALIDATION_EXAMPLES, place)),
             self.maker,
             strategy,
             candidate_ids(self.tokenizer, strategy.candidates),
@@ -245,7 +248,7 @@ class Worker:
         )
 
     def _prompt_ids(self, question: str) -> list[int]:
-        return self.blueprint.template.token_ids(self.tokenizer, question)
+        return self.spec.template.token_ids(self.tokenizer, question)
 
     def _diverged(self, step: int, what: str) -> TrainingDiverged:
         steps = self.checkpoints.steps()
@@ -256,7 +259,7 @@ class Worker:
         )
 
     def _names(self, step: int) -> str:
-        return ", ".join(self.examples[int(number)].image_id for number in self.order.examples(step))
+        return ", ".join(self.examples[int(number)].image_id for number in self.sampler.examples(step))
 
 
 def _seed(seed: int, step: int, piece: int) -> int:

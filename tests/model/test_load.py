@@ -22,7 +22,7 @@ from checkpoints import (
 from safetensors.torch import load_file, save_file
 
 from artimuse.errors import BadCheckpoint
-from artimuse.model.load import Network, load_network, read_blueprint
+from artimuse.model.load import Network, load_network, read_spec
 
 
 def load(directory: Path, dtype: torch.dtype = torch.float32) -> Network:
@@ -284,7 +284,7 @@ def test_tokenizer_without_image_tokens_is_refused(tmp_path):
 def test_vocabulary_smaller_than_the_tokenizer_is_refused(tmp_path):
     write_native(tmp_path)
     change_config(tmp_path, text_config__vocab_size=1000)
-    assert_refused(tmp_path, tmp_path / "config.json", "vocab_size", len(read_blueprint(checkpoint(NANO)).tokenizer))
+    assert_refused(tmp_path, tmp_path / "config.json", "vocab_size", len(read_spec(checkpoint(NANO)).tokenizer))
 
 
 # The peak of this address space: ru_maxrss would start with that of the process that runs the tests.
@@ -310,7 +310,7 @@ print(peak_bytes() - before)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_loading_needs_little_more_memory_than_the_weights(tmp_path):
     num_layers, width = 64, 4096
-    inner = read_blueprint(checkpoint(NANO)).config.get_text_config().intermediate_size
+    inner = read_spec(checkpoint(NANO)).config.get_text_config().intermediate_size
     weights = official_weights()
     for key in [key for key in weights if ".layers.0." in key and key.startswith("language_model.")]:
         shape = [width if size == inner else size for size in weights[key].shape]

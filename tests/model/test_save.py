@@ -20,7 +20,7 @@ from artimuse.configs.limits import DecodeLimits
 from artimuse.engines.transformers import TransformersEngine
 from artimuse.errors import BadCheckpoint, BadOutput
 from artimuse.images.decode import DecodedImage, decode
-from artimuse.model.load import Blueprint, load_network, read_blueprint
+from artimuse.model.load import CheckpointSpec, load_network, read_spec
 from artimuse.model.save import save_checkpoint
 from artimuse.model.template import DEFAULT_SYSTEM_MESSAGE, ChatTemplate
 from artimuse.prompts import SCORE_QUESTION
@@ -30,14 +30,14 @@ LAYOUTS = ("native", "official")
 TOKENIZER_FILES = {"merges.txt", "tokenizer_config.json", "vocab.json"}
 
 
-def save(source: Path, directory: Path, layout: str = "native", **changes: Any) -> Blueprint:
+def save(source: Path, directory: Path, layout: str = "native", **changes: Any) -> CheckpointSpec:
     """Saves the checkpoint in `source`, with other arguments if they are given; returns what was read of it."""
-    blueprint = read_blueprint(checkpoint(source))
+    spec = read_spec(checkpoint(source))
     dtype = changes.pop("dtype", torch.bfloat16)
-    parts = {name: changes.pop(name, getattr(blueprint, name)) for name in ("config", "tokenizer", "template")}
-    weights = changes.pop("weights", None) or blueprint.weights(dtype, "cpu")
+    parts = {name: changes.pop(name, getattr(spec, name)) for name in ("config", "tokenizer", "template")}
+    weights = changes.pop("weights", None) or spec.weights(dtype, "cpu")
     save_checkpoint(directory, **parts, weights=weights, layout=layout, dtype=dtype, **changes)
-    return blueprint
+    return spec
 
 
 def weights_of(directory: Path) -> dict[str, torch.Tensor]:
@@ -75,7 +75,7 @@ def test_saved_network_has_the_same_weights_and_scores(tmp_path, pixels, layout)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_saved_configuration_is_read_back_as_it_was(tmp_path, layout):
     before = save(NANO, tmp_path / "saved", layout)
-    after = read_blueprint(checkpoint(tmp_path / "saved"))
+    after = read_spec(checkpoint(tmp_path / "saved"))
     assert after.config.to_dict() == before.config.to_dict()
     assert after.template == before.template
 
@@ -116,8 +116,8 @@ def test_official_checkpoint_saved_anew_gives_the_official_scores(tmp_path, test
     directory = test_data / "fixtures" / "official"
     expected = read_json(directory / name / "expected.json")
     save(directory / name, tmp_path / "saved", layout, dtype=torch.float32)
-    blueprint = read_blueprint(checkpoint(tmp_path / "saved"))
-    assert blueprint.template.token_ids(blueprint.tokenizer, SCORE_QUESTION) == expected["score_input_ids"]
+    spec = read_spec(checkpoint(tmp_path / "saved"))
+    assert spec.template.token_ids(spec.tokenizer, SCORE_QUESTION) == expected["score_input_ids"]
     decoded = [decode((directory / "images" / image).read_bytes(), DecodeLimits()) for image in expected["images"]]
     pixels = np.stack([image.pixels_HWC for image in decoded if isinstance(image, DecodedImage)])
     scores = [image["score"] for image in expected["images"].values()]
@@ -148,7 +148,7 @@ def test_prompts_are_the_same_for_every_system_message(tmp_path, layout, message
     else:
         change_config(source, system_message=None if message == "None" else message)
     before = save(source, tmp_path / "saved", layout)
-    after = read_blueprint(checkpoint(tmp_path / "saved"))
+    after = read_spec(checkpoint(tmp_path / "saved"))
     assert before.template.system_message == message
     assert after.template == before.template
     token_ids = [each.template.token_ids(each.tokenizer, SCORE_QUESTION) for each in (before, after)]
@@ -171,11 +171,11 @@ def grown(vocab_size: int) -> Iterator[tuple[str, torch.Tensor]]:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_vocabulary_may_have_grown(tmp_path, pixels, layout):
-    blueprint = read_blueprint(checkpoint(NANO))
-    num_known = len(blueprint.tokenizer)
-    blueprint.tokenizer.add_tokens(["<one>", "<two>"])
-    blueprint.config.text_config.vocab_size = num_known + 2
-    parts = {"config": blueprint.config, "tokenizer": blueprint.tokenizer}
+    spec = read_spec(checkpoint(NANO))
+    num_known = len(spec.tokenizer)
+    spec.tokenizer.add_tokens(["<one>", "<two>"])
+    spec.config.text_config.vocab_size = num_known + 2
+    parts = {"config": spec.config, "tokenizer": spec.tokenizer}
     save(NANO, tmp_path / "saved", layout, **parts, weights=grown(num_known + 2), dtype=torch.float32)
     network = load_network(checkpoint(tmp_path / "saved"), dtype=torch.float32, device="cpu")
     assert network.tokenizer.encode("<two><one>") == [num_known + 1, num_known]
@@ -185,11 +185,11 @@ def test_vocabulary_may_have_grown(tmp_path, pixels, layout):
 
 
 def test_vocabulary_larger_than_the_network_is_refused(tmp_path):
-    blueprint = read_blueprint(checkpoint(NANO))
-    num_known = len(blueprint.tokenizer)
-    blueprint.tokenizer.add_tokens(["<one>"])
+    spec = read_spec(checkpoint(NANO))
+    num_known = len(spec.tokenizer)
+    spec.tokenizer.add_tokens(["<one>"])
     with pytest.raises(BadCheckpoint, match=f"vocab_size is {num_known}"):
-        save(NANO, tmp_path / "saved", tokenizer=blueprint.tokenizer)
+        save(NANO, tmp_path / "saved", tokenizer=spec.tokenizer)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -253,7 +253,7 @@ def test_tied_embeddings_are_refused_in_the_official_layout(tmp_path):
     ],
 )
 def test_what_the_official_layout_cannot_say_is_refused(tmp_path, key, value):
-    config = read_blueprint(checkpoint(NANO)).config
+    config = read_spec(checkpoint(NANO)).config
     *parents, leaf = key.split(".")
     setattr(getattr(config, parents[0]) if parents else config, leaf, value)
     with pytest.raises(BadCheckpoint, match=key):
@@ -265,7 +265,7 @@ def test_plain_rotary_settings_are_kept(tmp_path):
     change_config(source, llm_config__rope_scaling=None)
     before = save(source, tmp_path / "saved", "official")
     assert before.config.text_config.rope_parameters == {"rope_theta": 1e6, "rope_type": "default"}
-    assert read_blueprint(checkpoint(tmp_path / "saved")).config.to_dict() == before.config.to_dict()
+    assert read_spec(checkpoint(tmp_path / "saved")).config.to_dict() == before.config.to_dict()
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -333,7 +333,7 @@ import os, signal, sys
 from pathlib import Path
 import torch
 from artimuse.model.find import find_checkpoint
-from artimuse.model.load import read_blueprint
+from artimuse.model.load import read_spec
 from artimuse.model.save import save_checkpoint
 
 def killed(weights):
@@ -342,7 +342,7 @@ def killed(weights):
             os.kill(os.getpid(), signal.SIGKILL)
         yield weight
 
-nano = read_blueprint(find_checkpoint("nano"))
+nano = read_spec(find_checkpoint("nano"))
 weights = killed(nano.weights(torch.bfloat16, "cpu"))
 save_checkpoint(
     Path(sys.argv[1]), nano.config, nano.tokenizer, nano.template, weights,

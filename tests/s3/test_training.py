@@ -6,7 +6,7 @@ import pytest
 
 from artimuse.io.folder import Folder
 from artimuse.model.find import find_checkpoint
-from artimuse.model.load import read_blueprint
+from artimuse.model.load import read_spec
 from artimuse.training.checkpoint import Checkpoints
 from tests.s3.server import BUCKET, Server, connect
 from tests.s3.test_runs import start
@@ -47,9 +47,6 @@ def test_a_run_on_an_object_store_is_stopped_and_goes_on_from_there(server: Serv
     report, said = second.communicate()
     assert second.returncode == 0, said
     assert json.loads(report)["num_new_steps"] == 20 - num_done
-    blueprint = read_blueprint(find_checkpoint(f"{output}/model"))
-    assert (
-        blueprint.config.text_config.hidden_size
-        == read_blueprint(find_checkpoint("nano")).config.text_config.hidden_size
-    )
+    spec = read_spec(find_checkpoint(f"{output}/model"))
+    assert spec.config.text_config.hidden_size == read_spec(find_checkpoint("nano")).config.text_config.hidden_size
     assert Folder.at(output).names("tensorboard")

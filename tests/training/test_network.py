@@ -5,9 +5,9 @@ from PIL import Image
 from artimuse.configs.limits import DecodeLimits
 from artimuse.configs.presets import paper_score_finetune
 from artimuse.model.find import find_checkpoint
-from artimuse.model.load import load_network, read_blueprint
-from artimuse.training.batch import BatchMaker
-from artimuse.training.examples import Example
+from artimuse.model.load import load_network, read_spec
+from artimuse.training.data.collate import BatchMaker
+from artimuse.training.data.examples import Example
 from artimuse.training.network import TrainedNetwork, optimizer_groups
 
 CPU = torch.device("cpu")
@@ -17,16 +17,16 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize("order", [(0, 1, 1, 0), (0, 0, 1, 0), (0, 0, 0, 0), (0, 1, 0, 1)])
 def test_an_image_read_once_for_several_questions_gives_the_loss_of_each_on_its_own(tmp_path, order):
     checkpoint = find_checkpoint("nano")
-    blueprint = read_blueprint(checkpoint)
+    spec = read_spec(checkpoint)
     paths = [tmp_path / f"{shade}.png" for shade in (40, 200)]
     for path in paths:
         Image.new("RGB", (20, 20), (int(path.stem), 90, 30)).save(path)
-    maker = BatchMaker(lambda question: blueprint.template.token_ids(blueprint.tokenizer, question), DecodeLimits())
+    maker = BatchMaker(lambda question: spec.template.token_ids(spec.tokenizer, question), DecodeLimits())
     examples = [
         Example("id", str(paths[i]), f"Question {number}?", [5 + i, 9] * (1 + number), None)
         for number, i in enumerate(order)
     ]
-    network = TrainedNetwork(blueprint, paper_score_finetune("", ""), dtype=torch.float32, device=CPU).eval()
+    network = TrainedNetwork(spec, paper_score_finetune("", ""), dtype=torch.float32, device=CPU).eval()
     together, logits_LV = network(maker.batch(examples))
     assert len(maker.batch(examples).pixels_IHWC) == len(set(order))
     alone = [network(maker.batch([example])) for example in examples]
@@ -49,7 +49,7 @@ def test_vision_encoder_and_projector_may_learn_at_rates_of_their_own(rates, vis
         "", "", weight_decay=0.1, vision_learning_rate=rates[0], projector_learning_rate=rates[1]
     )
     relative = {"vision_tower": vision, "multi_modal_projector": projector}
-    network = TrainedNetwork(read_blueprint(find_checkpoint("nano")), config, dtype=torch.float32, device=CPU)
+    network = TrainedNetwork(read_spec(find_checkpoint("nano")), config, dtype=torch.float32, device=CPU)
     names = {id(parameter): name for name, parameter in network.trained()}
     found = {}
     for group in optimizer_groups(network, config):
@@ -68,7 +68,7 @@ def test_vision_encoder_and_projector_may_learn_at_rates_of_their_own(rates, vis
 def test_what_is_not_trained_is_that_of_inference_bit_by_bit(dtype):
     """Rotary frequencies among it, which stay in float32 whatever the weights are in."""
     checkpoint = find_checkpoint("nano")
-    trained = TrainedNetwork(read_blueprint(checkpoint), paper_score_finetune("", ""), dtype=dtype, device=CPU)
+    trained = TrainedNetwork(read_spec(checkpoint), paper_score_finetune("", ""), dtype=dtype, device=CPU)
     expected = load_network(checkpoint, dtype=dtype, device="cpu").model
     buffers = dict(trained.model.named_buffers())
     for name, buffer in expected.named_buffers():
@@ -85,7 +85,7 @@ def test_what_is_not_trained_is_that_of_inference_bit_by_bit(dtype):
 )
 def test_the_stages_train_what_they_say(language_model, trains):
     config = paper_score_finetune("", "", language_model=language_model)
-    network = TrainedNetwork(read_blueprint(find_checkpoint("nano")), config, dtype=torch.float32, device=CPU)
+    network = TrainedNetwork(read_spec(find_checkpoint("nano")), config, dtype=torch.float32, device=CPU)
     names = [name for name, _ in network.model.named_parameters()]
     moving = {name for name, parameter in network.model.named_parameters() if parameter.requires_grad}
     assert moving == {name for name in names if any(part in name for part in trains)}

@@ -29,12 +29,12 @@ from artimuse.errors import BadInput, BadOutput, RunMismatch, TrainingDiverged, 
 from artimuse.images.decode import decode
 from artimuse.io.folder import Folder
 from artimuse.model.find import find_checkpoint
-from artimuse.model.load import load_network, read_blueprint
+from artimuse.model.load import load_network, read_spec
 from artimuse.prompts import attribute_question
 from artimuse.training.checkpoint import Checkpoints
-from artimuse.training.examples import Examples
-from artimuse.training.order import Order
-from artimuse.training.run import run
+from artimuse.training.data.examples import Examples
+from artimuse.training.data.sampler import Sampler
+from artimuse.training.train import run
 from tests.training.tables import NUM_TEXTS, make_table
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(480)]
@@ -189,7 +189,7 @@ def test_an_export_that_was_cut_short_is_made_anew(undisturbed, table, tmp_path)
     report = train(score_stage(table, output, epochs=6))
     assert report.num_new_steps == 0
     assert find_checkpoint(report.model).directory == output / "model"
-    read_blueprint(find_checkpoint(report.model))
+    read_spec(find_checkpoint(report.model))
 
 
 def test_checkpoints_without_the_record_of_their_run_are_not_gone_on_with(undisturbed, table, tmp_path):

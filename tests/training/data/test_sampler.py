@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from artimuse.training.order import Order, micro_batches
+from artimuse.training.data.sampler import Sampler, micro_batches
 
 LENGTHS = np.arange(21) % 5
 ORDER = Order(LENGTHS, batch_size=8, num_epochs=2, seed=3)

@@ -7,12 +7,12 @@ from artimuse.engines.answers import AnswerReader
 from artimuse.errors import BadInput
 from artimuse.interfaces import Annotation
 from artimuse.model.find import find_checkpoint
-from artimuse.model.load import read_blueprint
+from artimuse.model.load import read_spec
 from artimuse.prompts import attribute_question
 from artimuse.scoring import STRATEGIES
-from artimuse.training.examples import ExampleMaker, Examples, write_examples
+from artimuse.training.data.examples import ExampleMaker, Examples, write_examples
 
-BLUEPRINT = read_blueprint(find_checkpoint("nano"))
+SPEC = read_spec(find_checkpoint("nano"))
 EXISTING_TOKENS = [name for name, strategy in STRATEGIES.items() if strategy.candidates and not strategy.new_tokens]
 BOTH = Annotation(
     image_id="a",
@@ -28,11 +28,11 @@ BOTH = Annotation(
 
 
 def make(targets="both", strategy="ordered_100", max_tokens=8192):
-    return ExampleMaker(BLUEPRINT.tokenizer, BLUEPRINT.template, STRATEGIES[strategy], targets, max_tokens=max_tokens)
+    return ExampleMaker(SPEC.tokenizer, SPEC.template, STRATEGIES[strategy], targets, max_tokens=max_tokens)
 
 
 def said(example):
-    return AnswerReader(BLUEPRINT.tokenizer).read(list(example.answer_ids))
+    return AnswerReader(SPEC.tokenizer).read(list(example.answer_ids))
 
 
 def test_texts_come_in_the_order_of_the_paper_and_then_the_score():
@@ -64,8 +64,8 @@ def test_an_answer_is_read_back_as_the_text_and_ends_the_turn():
 def test_a_score_is_answered_by_the_one_token_of_its_strategy(strategy):
     [example] = make("scores", strategy).examples([BOTH])
     token, stop = example.answer_ids
-    assert BLUEPRINT.tokenizer.convert_ids_to_tokens(token) == STRATEGIES[strategy].answer(73.4)
-    assert BLUEPRINT.tokenizer.convert_ids_to_tokens(stop) == "<|im_end|>"
+    assert SPEC.tokenizer.convert_ids_to_tokens(token) == STRATEGIES[strategy].answer(73.4)
+    assert SPEC.tokenizer.convert_ids_to_tokens(stop) == "<|im_end|>"
 
 
 def test_a_score_as_text_is_written_out():

@@ -8,7 +8,7 @@ import numpy as np
 
 from artimuse.configs.train import TrainConfig
 from artimuse.training.checkpoint import TrainState
-from artimuse.training.compare import Likeness
+from artimuse.training.record import TrainRecord
 
 CARD, PLOT = "README.md", "training.png"
 _SMOOTHED_OVER = 50
@@ -16,14 +16,14 @@ _SMOOTHED_OVER = 50
 
 
 def write_card(
-    directory: Path, config: TrainConfig, record: Mapping[str, Any], state: TrainState, likeness: Likeness
+    directory: Path, config: TrainConfig, record: TrainRecord, state: TrainState, comparison: ExportComparison
 ) -> None:
     """Writes README.md and training.png."""
     draw_plot(directory / PLOT, state)
-    (directory / CARD).write_text(card(config, record, state, likeness), encoding="utf-8")
+    (directory / CARD).write_text(card(config, record, state, comparison), encoding="utf-8")
 
 
-def card(config: TrainConfig, record: Mapping[str, Any], state: TrainState, likeness: Likeness) -> str:
+def card(config: TrainConfig, record: TrainRecord, state: TrainState, comparison: ExportComparison) -> str:
     validation = next((entry for entry in reversed(state.validations) if entry["step"] == state.step), None)
     sections = [
         ("# ArtiMuse, trained with artimuse", [_summary(config, state)]),
@@ -34,8 +34,8 @@ def card(config: TrainConfig, record: Mapping[str, Any], state: TrainState, like
             "## What it is",
             [
                 "Weights of the base with what was trained; adapters are merged in float32. Read again, it answered"
-                f" fixed images as the trained network did: {likeness}. The terms of the base and of the data apply.",
-                "Versions: " + ", ".join(f"{name} {value}" for name, value in record["versions"].items()) + ".",
+                f" fixed images as the trained network did: {comparison}. The terms of the base and of the data apply.",
+                "Versions: " + ", ".join(f"{name} {value}" for name, value in record.versions.items()) + ".",
             ],
         ),
     ]
@@ -67,10 +67,10 @@ def _summary(config: TrainConfig, state: TrainState) -> str:
     return f"`{config.base}` after {state.step} steps of `{config.preset}` (targets: {config.targets})."
 
 
-def _data(config: TrainConfig, record: Mapping[str, Any], state: TrainState) -> list[str]:
-    lines = [f"- {dataset}: {count:,} images" for dataset, count in sorted(record["num_images_by_dataset"].items())]
+def _data(config: TrainConfig, record: TrainRecord, state: TrainState) -> list[str]:
+    lines = [f"- {dataset}: {count:,} images" for dataset, count in sorted(record.num_images_by_dataset.items())]
     text = (
-        f"{record['num_examples']:,} examples of {record['num_images']:,} images, split `{config.split}`,"
+        f"{record.num_examples:,} examples of {record.num_images:,} images, split `{config.split}`,"
         f" kinds {', '.join(config.kinds)}:"
     )
     left_out = f"{len(state.bad_images)} images could not be decoded and were left out."

@@ -12,17 +12,17 @@ from artimuse.engines.transformers import TransformersEngine
 from artimuse.errors import StorageProblem
 from artimuse.images.decode import decode
 from artimuse.model.find import find_checkpoint
-from artimuse.model.load import load_network, read_blueprint
+from artimuse.model.load import load_network, read_spec
 from artimuse.prompts import SCORE_QUESTION, attribute_question
-from artimuse.training.batch import BatchMaker
-from artimuse.training.examples import Example
-from artimuse.training.row import IGNORED
+from artimuse.training.data.collate import BatchMaker
+from artimuse.training.data.examples import Example
+from artimuse.training.data.packing import IGNORED
 
-BLUEPRINT = read_blueprint(find_checkpoint("nano"))
+SPEC = read_spec(find_checkpoint("nano"))
 
 
 def prompt_ids(question):
-    return BLUEPRINT.template.token_ids(BLUEPRINT.tokenizer, question)
+    return SPEC.template.token_ids(SPEC.tokenizer, question)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_neighbours_about_the_same_image_share_a_row(maker, picture, other):
     assert batch.images_R.tolist() == [0, 1]
     assert batch.num_answer_tokens == 2 * len(batch.examples) == 18
     row = batch.rows.token_ids_RS[0].tolist()
-    assert row.count(BLUEPRINT.config.image_token_id) == 49
+    assert row.count(SPEC.config.image_token_id) == 49
     assert len(row) < 0.5 * sum(len(prompt_ids(question)) + 2 for question in questions)
 
 

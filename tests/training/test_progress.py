@@ -2,9 +2,9 @@ import logging
 
 from rich.console import Console
 
-from artimuse.training import watch
-from artimuse.training.board import Status
-from artimuse.training.watch import TrainProgress
+from artimuse.training import progress
+from artimuse.training.status import Status
+from artimuse.training.progress import TrainProgress
 
 RECORD = {"loss": 1.25, "num_samples": 8}
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from uuid import uuid4
 
 import torch
@@ -16,27 +16,22 @@ from rich.console import Console
 
 from artimuse.configs.engine import Device
 from artimuse.configs.export import ExportConfig
-from artimuse.configs.train import TrainConfig
 from artimuse.engines.network import resolve_device
 from artimuse.errors import BadCheckpoint, BadOutput
 from artimuse.io.folder import Folder
 from artimuse.model.digest import weights_digest
 from artimuse.model.find import find_checkpoint
+from artimuse.model.layout import LayoutName
 from artimuse.model.load import load_network
 from artimuse.model.save import save_checkpoint
-from artimuse.training.base import open_base
-from artimuse.training.card import write_card
 from artimuse.training.checkpoint import Checkpoints, load_weights
-from artimuse.training.compare import Likeness, compare
-from artimuse.training.merge import Merger
-from artimuse.training.network import TrainedNetwork
+from artimuse.training.export.card import write_card
+from artimuse.training.export.comparison import compare
+from artimuse.training.export.merge import Merger
+from artimuse.training.network import TrainedNetwork, read_base
 from artimuse.training.record import read_record
 
 logger = logging.getLogger(__name__)
-
-EXPORT_FOLDER = "model"
-"""Where `artimuse train` puts it, in OUTPUT."""
-LayoutName = Literal["native", "official"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +45,7 @@ class ExportReport:
     num_trained: int
     """Tensors."""
     num_adapters: int
-    likeness: Likeness
+    comparison: ExportComparison
     """Of the exported model, read again, and the one with its adapters beside it."""
 
     @property
@@ -63,7 +58,7 @@ class ExportReport:
     def print(self, console: Console) -> None:
         console.print(
             f"{self.model}: step {self.step}, {self.layout} layout, {self.dtype}; {self.num_adapters} adapters merged,"
-            f" {self.num_trained} trained tensors moved; read again it answers as before: {self.likeness}",
+            f" {self.num_trained} trained tensors moved; read again it answers as before: {self.comparison}",
             highlight=False,
             markup=False,
             soft_wrap=True,
@@ -95,7 +90,7 @@ def export(
     record = read_record(output)
     if record is None:
         raise BadOutput(f"{output.url()}: no training run here")
-    config = TrainConfig(**{name: _tuples(value) for name, value in record["config"].items()})
+    config = record.train_config
     checkpoints = Checkpoints(output)
     steps = checkpoints.steps()
     if step is not None and step not in steps:
@@ -105,29 +100,29 @@ def export(
     step = checkpoints.best() if step is None else step
     saved = checkpoints.read(step)
     base = find_checkpoint(config.base)
-    if weights_digest(base.directory) != record["base_digest"]:
+    if weights_digest(base.directory) != record.base_digest:
         raise BadCheckpoint(f"{config.base}: not the weights that {output.url()} was trained from")
-    blueprint = open_base(config, base)
+    spec = read_base(config, base)
     dtype: torch.dtype = getattr(torch, config.dtype)
     with _assembled(destination) as place, checkpoints.tensors(saved) as tensors:
-        merger = Merger(blueprint, tensors, dtype)
+        merger = Merger(spec, tensors, dtype)
         save_checkpoint(
             place,
-            blueprint.config,
-            blueprint.tokenizer,
-            blueprint.template,
+            spec.config,
+            spec.tokenizer,
+            spec.template,
             merger.weights(),
             layout=layout,
             dtype=dtype,
         )
         where = resolve_device(device)
-        trained = TrainedNetwork(blueprint, config, dtype=dtype, device=where)
+        trained = TrainedNetwork(spec, config, dtype=dtype, device=where)
         load_weights(trained, tensors)
         reloaded = load_network(find_checkpoint(str(place)), dtype=dtype, device=where)
-        likeness = compare(trained, reloaded, config)
+        comparison = compare(trained, reloaded, config)
         state = saved.state
-        (place / "train_config.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-        write_card(place, config, record, state, likeness)
+        (place / "train_config.json").write_text(json.dumps(record.as_dict(), indent=2, ensure_ascii=False) + "\n")
+        write_card(place, config, record, state, comparison)
     return ExportReport(
         model=destination.url(),
         layout=layout,
@@ -135,7 +130,7 @@ def export(
         dtype=config.dtype,
         num_trained=len(merger.trained),
         num_adapters=merger.num_adapters,
-        likeness=likeness,
+        comparison=comparison,
     )
 
 
@@ -161,8 +156,3 @@ def _assembled(destination: Folder) -> Iterator[Path]:
         for path in sorted(place.iterdir(), key=lambda path: path.name == "config.json"):
             with destination.writing(path.name) as copy:
                 shutil.copyfile(path, copy)
-
-
-def _tuples(value: Any) -> Any:
-    """What JSON made lists of."""
-    return tuple(value) if isinstance(value, list) else value

@@ -1,10 +1,7 @@
-"""Where the workers tell the driver how far they are, and it tells them to stop: one small actor.
-
-Ray Train's own reports pass through a queue that is polled every two seconds, and would slow every step to that.
-"""
+"""How far a run is: what the workers tell the driver, and how it tells them to stop."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 
 @dataclass(slots=True)
@@ -25,22 +22,14 @@ class Status:
     is_stopped: bool = False
     """The workers have stopped because they were asked to."""
 
+    def change(self, **changes: Any) -> None:
+        for name, value in changes.items():
+            setattr(self, name, value)
 
-class Board:
-    """Made into an actor by the driver."""
 
-    def __init__(self) -> None:
-        self._status = Status()
-        self._stop = False
+class Reporter(Protocol):
+    """A worker's way to the status."""
 
     def update(self, **changes: Any) -> bool:
-        """Returns whether the driver wants the workers to stop."""
-        for name, value in changes.items():
-            setattr(self._status, name, value)
-        return self._stop
-
-    def read(self) -> Status:
-        return self._status
-
-    def stop(self) -> None:
-        self._stop = True
+        """Changes fields of the status; returns whether the driver wants the workers to stop."""
+        ...

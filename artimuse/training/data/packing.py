@@ -1,11 +1,11 @@
-"""One row of a micro-batch: an image, what all questions about it begin with, and then each question with its answer.
+"""A packed sequence: an image, what all questions about it begin with, and then each question with its answer.
 
 What is shared is read once, as in inference: eight texts of 130 tokens about an image of InternVL3 are about 1,400
 tokens in place of 3,400. A question sees what is shared and itself, and its positions go on from what is shared, so
 that every answer has the loss that it has on its own.
 """
 
-# R rows, S tokens
+# R packed sequences, S tokens
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -16,11 +16,11 @@ IGNORED = -100
 """Label of a token that the loss is not on."""
 PADDING_ID = 0
 SHARED, PADDING = 0, -1
-"""Parts of a row that are no question; these count from 1."""
+"""Parts of a sequence that are no question; these count from 1."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PackedSequence:
     """Four lists of the same length."""
 
     token_ids: list[int]
@@ -32,7 +32,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class PackedBatch:
     """Side by side, filled up on the right."""
 
     token_ids_RS: torch.Tensor
@@ -43,8 +43,8 @@ class Rows:
     """(R, 1, S, S), true where a token (first S) sees another one. None: every token sees all before it, which no
     padding is, so that a device can use its fastest attention."""
 
-    def to(self, device: torch.device) -> "Rows":
-        return Rows(
+    def to(self, device: torch.device) -> "PackedBatch":
+        return PackedBatch(
             self.token_ids_RS.to(device, non_blocking=True),
             self.labels_RS.to(device, non_blocking=True),
             None if self.positions_RS is None else self.positions_RS.to(device, non_blocking=True),
@@ -52,29 +52,29 @@ class Rows:
         )
 
 
-def lay_out(prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> Row:
-    """The row of one image. `prompts` are whole ones, with the image in each, and as many as there are answers."""
+def pack(prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> PackedSequence:
+    """The sequence of one image. `prompts` are whole ones, with the image in each, and as many as there are answers."""
     num_shared = _num_shared(prompts) if len(prompts) > 1 else 0
-    row = Row([], [], [], [])
-    _append(row, prompts[0][:num_shared], (), position=0, part=SHARED)
+    sequence = PackedSequence([], [], [], [])
+    _append(sequence, prompts[0][:num_shared], (), position=0, part=SHARED)
     for part, (prompt, answer) in enumerate(zip(prompts, answers), start=1):
-        _append(row, prompt[num_shared:], answer, position=num_shared, part=part)
-    return row
+        _append(sequence, prompt[num_shared:], answer, position=num_shared, part=part)
+    return sequence
 
 
-def stack(rows: Sequence[Row]) -> Rows:
-    width = max(len(row.token_ids) for row in rows)
+def stack(sequences: Sequence[PackedSequence]) -> PackedBatch:
+    width = max(len(sequence.token_ids) for sequence in sequences)
 
     def filled(lists: Sequence[list[int]], filler: int) -> torch.Tensor:
         return torch.tensor([[*values, *[filler] * (width - len(values))] for values in lists])
 
-    token_ids_RS = filled([row.token_ids for row in rows], PADDING_ID)
-    labels_RS = filled([row.labels for row in rows], IGNORED)
-    parts_RS = filled([row.parts for row in rows], PADDING)
+    token_ids_RS = filled([sequence.token_ids for sequence in sequences], PADDING_ID)
+    labels_RS = filled([sequence.labels for sequence in sequences], IGNORED)
+    parts_RS = filled([sequence.parts for sequence in sequences], PADDING)
     if (parts_RS == SHARED).any():
-        positions_RS = filled([row.positions for row in rows], 0)
-        return Rows(token_ids_RS, labels_RS, positions_RS, _mask(parts_RS))
-    return Rows(token_ids_RS, labels_RS, None, None)
+        positions_RS = filled([sequence.positions for sequence in sequences], 0)
+        return PackedBatch(token_ids_RS, labels_RS, positions_RS, _mask(parts_RS))
+    return PackedBatch(token_ids_RS, labels_RS, None, None)
 
 
 def _num_shared(prompts: Sequence[Sequence[int]]) -> int:
@@ -83,12 +83,14 @@ def _num_shared(prompts: Sequence[Sequence[int]]) -> int:
     return min(same, min(map(len, prompts)) - 1)
 
 
-def _append(row: Row, prompt: Sequence[int], answer: Sequence[int], *, position: int, part: int) -> None:
+def _append(
+    sequence: PackedSequence, prompt: Sequence[int], answer: Sequence[int], *, position: int, part: int
+) -> None:
     num_tokens = len(prompt) + len(answer)
-    row.token_ids.extend([*prompt, *answer])
-    row.labels.extend([*[IGNORED] * len(prompt), *answer])
-    row.positions.extend(range(position, position + num_tokens))
-    row.parts.extend([part] * num_tokens)
+    sequence.token_ids.extend([*prompt, *answer])
+    sequence.labels.extend([*[IGNORED] * len(prompt), *answer])
+    sequence.positions.extend(range(position, position + num_tokens))
+    sequence.parts.extend([part] * num_tokens)
 
 
 def _mask(parts_RS: torch.Tensor) -> torch.Tensor:

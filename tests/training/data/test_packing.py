@@ -1,4 +1,4 @@
-from artimuse.training.row import IGNORED, PADDING_ID, lay_out, stack
+from artimuse.training.data.packing import IGNORED, PADDING_ID, pack, stack
 
 
 def test_one_question_is_its_prompt_and_its_answer():

@@ -9,7 +9,7 @@ import numpy.typing as npt
 IntArray = npt.NDArray[np.int64]
 
 
-class Order:
+class Sampler:
     """Every epoch goes through all examples once, in an order of its own; its last step may be smaller.
 
     Within a step the longest come first: neighbours go through the network together, filled up to the longest of them,

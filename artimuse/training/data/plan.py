@@ -2,50 +2,60 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any, cast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import cast
 
 from artimuse.configs.train import TrainConfig
 from artimuse.datasets.table import NoSuchSplit, TableReader
 from artimuse.errors import BadInput
 from artimuse.interfaces import Annotation, Tokenizer
 from artimuse.io.folder import Folder
-from artimuse.model.load import Blueprint
+from artimuse.model.load import CheckpointSpec
 from artimuse.scoring import STRATEGIES
-from artimuse.training.examples import ExampleMaker, write_examples
+from artimuse.training.data.examples import TRAIN_EXAMPLES, VALIDATION_EXAMPLES, ExampleMaker, write_examples
 
 logger = logging.getLogger(__name__)
 
 
-def write_plan(
-    config: TrainConfig, blueprint: Blueprint, output: Folder, *, train: str, validation: str
-) -> dict[str, Any]:
-    """Writes the examples of both splits into OUTPUT; returns how many there are.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExampleCounts:
+    """How much there is to learn from, as train.json keeps it."""
+
+    num_examples: int
+    num_validation_examples: int
+    num_images: int
+    """Of the training split, as the next one."""
+    num_images_by_dataset: Mapping[str, int]
+
+
+def write_plan(config: TrainConfig, spec: CheckpointSpec, output: Folder) -> ExampleCounts:
+    """Writes the examples of both splits into OUTPUT.
 
     Raises BadInput for a table that is wrong, that has nothing of what was asked for, or that has too long texts;
     BadCheckpoint if the base's vocabulary lacks the answers.
     """
     strategy = STRATEGIES[config.strategy]
-    tokenizer = cast(Tokenizer, blueprint.tokenizer)
+    tokenizer = cast(Tokenizer, spec.tokenizer)
     if config.targets in ("scores", "both"):
         strategy.check(tokenizer)
-    maker = ExampleMaker(tokenizer, blueprint.template, strategy, config.targets, max_tokens=config.max_sequence_length)
+    maker = ExampleMaker(tokenizer, spec.template, strategy, config.targets, max_tokens=config.max_sequence_length)
     selected = _Selection(config)
-    with output.writing(train) as path:
+    with output.writing(TRAIN_EXAMPLES) as path:
         num_train = write_examples(path, maker.examples(selected.annotations(config.split)))
     selected.refuse_nothing(num_train)
     num_validation = 0
     try:
-        with output.writing(validation) as path:
+        with output.writing(VALIDATION_EXAMPLES) as path:
             num_validation = write_examples(path, maker.examples(selected.annotations(config.validation_split)))
     except NoSuchSplit as error:
         logger.warning("no validation: %s", error)
-    return {
-        "num_examples": num_train,
-        "num_validation_examples": num_validation,
-        "num_images": selected.num_images[config.split],
-        "num_images_by_dataset": dict(selected.by_dataset),
-    }
+    return ExampleCounts(
+        num_examples=num_train,
+        num_validation_examples=num_validation,
+        num_images=selected.num_images[config.split],
+        num_images_by_dataset=dict(selected.by_dataset),
+    )
 
 
 class _Selection:

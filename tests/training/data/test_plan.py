@@ -5,12 +5,12 @@ from artimuse.configs.presets import paper_score_finetune, paper_text_pretrain
 from artimuse.errors import BadInput
 from artimuse.io.folder import Folder
 from artimuse.model.find import find_checkpoint
-from artimuse.model.load import read_blueprint
-from artimuse.training.examples import Examples
-from artimuse.training.selection import write_plan
+from artimuse.model.load import read_spec
+from artimuse.training.data.examples import Examples
+from artimuse.training.data.plan import write_plan
 from tests.training.tables import make_table
 
-BLUEPRINT = read_blueprint(find_checkpoint("nano"))
+SPEC = read_spec(find_checkpoint("nano"))
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def table(tmp_path):
 
 
 def plan(config, output):
-    return write_plan(config, BLUEPRINT, Folder.at(str(output)), train="train.arrow", validation="validation.arrow")
+    return write_plan(config, SPEC, Folder.at(str(output)), train="train.arrow", validation="validation.arrow")
 
 
 def test_all_rows_are_taken_by_default(table, tmp_path):

@@ -1,6 +1,6 @@
 """Micro-batches: examples with their pictures as the network takes them, decoded ahead of the device."""
 
-# R rows, I images, S tokens, H and W pixels, C = 3 channels
+# R packed sequences, I images, S tokens, H and W pixels, C = 3 channels
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,8 +16,8 @@ from artimuse.interfaces import PixelArray
 from artimuse.io.fetch import fetch
 from artimuse.io.location import Location
 from artimuse.io.prefetch import prefetch
-from artimuse.training.examples import Example
-from artimuse.training.row import IGNORED, Row, Rows, lay_out, stack
+from artimuse.training.data.examples import Example
+from artimuse.training.data.packing import IGNORED, PackedBatch, PackedSequence, pack, stack
 
 # What storage says today and not tomorrow: to leave such images out would make another run of it.
 _MAY_PASS = frozenset({"io_error", "access_denied", "timeout"})
@@ -38,12 +38,12 @@ class BadImage:
 class Batch:
     """What goes through the network at a time."""
 
-    rows: Rows
-    """Neighbours about the same image share one."""
+    packed: PackedBatch
+    """Neighbours about the same image share a sequence."""
     pixels_IHWC: torch.Tensor
-    """uint8; each image once, however many rows are about it."""
+    """uint8; each image once, however many sequences are about it."""
     images_R: torch.Tensor
-    """Which of the images a row is about."""
+    """Which of the images a sequence is about."""
     examples: tuple[Example, ...]
     """Those with a picture, whose answers have labels."""
     bad: tuple[BadImage, ...]
@@ -55,7 +55,7 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         return replace(
             self,
-            rows=self.rows.to(device),
+            packed=self.packed.to(device),
             pixels_IHWC=self.pixels_IHWC.to(device, non_blocking=True),
             images_R=self.images_R.to(device, non_blocking=True),
         )
@@ -91,22 +91,22 @@ class BatchMaker:
             if isinstance(picture, RowError)
         )
         # Without any example the network still has to run: the other workers wait for its gradients.
-        rows = [self._row(list(group), by_uri) for _, group in groupby(examples, key=lambda example: example.uri)]
-        rows = rows or [lay_out([self.prompt_ids("")], [()])]
+        sequences = [self._pack(list(group), by_uri) for _, group in groupby(examples, key=lambda example: example.uri)]
+        sequences = sequences or [pack([self.prompt_ids("")], [()])]
         pixels = [_GREY if isinstance(picture, RowError) else picture for picture in by_uri.values()] or [_GREY]
         places = {uri: place for place, uri in enumerate(by_uri)}
         return Batch(
-            stack(rows),
+            stack(sequences),
             torch.from_numpy(np.stack(pixels)),
             torch.tensor([places[uri] for uri, _ in groupby(example.uri for example in examples)] or [0]),
             tuple(e for e, picture in zip(examples, pictures) if not isinstance(picture, RowError)),
             bad,
         )
 
-    def _row(self, examples: Sequence[Example], by_uri: Mapping[str, PixelArray | RowError]) -> Row:
-        row = lay_out([self.prompt_ids(e.question) for e in examples], [e.answer_ids for e in examples])
+    def _pack(self, examples: Sequence[Example], by_uri: Mapping[str, PixelArray | RowError]) -> PackedSequence:
+        sequence = pack([self.prompt_ids(e.question) for e in examples], [e.answer_ids for e in examples])
         has_picture = not isinstance(by_uri[examples[0].uri], RowError)
-        return row if has_picture else replace(row, labels=[IGNORED] * len(row.labels))
+        return sequence if has_picture else replace(sequence, labels=[IGNORED] * len(sequence.labels))
 
     def _picture(self, uri: str) -> PixelArray | RowError:
         data = fetch(Location(uri), self.limits)

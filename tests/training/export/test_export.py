@@ -19,15 +19,15 @@ from artimuse.errors import BadCheckpoint, BadOutput, ExportFailed
 from artimuse.interfaces import FloatArray
 from artimuse.io.folder import Folder
 from artimuse.model.find import find_checkpoint
-from artimuse.model.load import load_network, read_blueprint
+from artimuse.model.load import load_network, read_spec
 from artimuse.model.save import save_checkpoint
 from artimuse.scoring import STRATEGIES
 from artimuse.training.checkpoint import Checkpoints, load_weights
-from artimuse.training.compare import compare, fixed_images
-from artimuse.training.export import export
-from artimuse.training.export import run as export_run
+from artimuse.training.export.comparison import compare, fixed_images
+from artimuse.training.export.export import export
+from artimuse.training.export.export import run as export_run
 from artimuse.training.network import TrainedNetwork
-from artimuse.training.run import run
+from artimuse.training.train import run
 from tests.training.tables import make_table
 from tests.training.test_train import SMALL
 
@@ -40,13 +40,13 @@ FLOAT32, CPU = torch.float32, torch.device("cpu")
 def official_base(tmp_path_factory) -> str:
     """nano in the layout of the published checkpoints, in float32."""
     place = tmp_path_factory.mktemp("base") / "official"
-    blueprint = read_blueprint(find_checkpoint("nano"))
+    spec = read_spec(find_checkpoint("nano"))
     save_checkpoint(
         place,
-        blueprint.config,
-        blueprint.tokenizer,
-        blueprint.template,
-        blueprint.weights(FLOAT32, CPU),
+        spec.config,
+        spec.tokenizer,
+        spec.template,
+        spec.weights(FLOAT32, CPU),
         layout="official",
         dtype=FLOAT32,
     )
@@ -80,8 +80,8 @@ def config_of(output: Path):
 def trained_scores(output: Path) -> FloatArray:
     """Of the network as it was trained, adapters and all."""
     config = config_of(output)
-    blueprint = read_blueprint(find_checkpoint(config.base))
-    network = TrainedNetwork(blueprint, config, dtype=FLOAT32, device=CPU)
+    spec = read_spec(find_checkpoint(config.base))
+    network = TrainedNetwork(spec, config, dtype=FLOAT32, device=CPU)
     checkpoints = Checkpoints(Folder.at(str(output)))
     with checkpoints.tensors(checkpoints.read(checkpoints.best())) as tensors:
         load_weights(network, tensors)
@@ -107,7 +107,7 @@ def test_an_export_of_an_official_base_scores_as_the_trained_network(trained, of
 
 def test_exports_of_both_zero_stages_agree(trained):
     first, second = (load_file(trained[zero] / "model" / "model.safetensors") for zero in (2, 3))
-    base = dict(read_blueprint(find_checkpoint("nano")).weights(FLOAT32, CPU))
+    base = dict(read_spec(find_checkpoint("nano")).weights(FLOAT32, CPU))
     assert first.keys() == second.keys() == base.keys()
     for name, weight in first.items():
         # A step moves a weight by about 1e-3; where the gradient is nothing but rounding, Adam makes it a step too.
@@ -125,7 +125,7 @@ def test_an_export_in_the_official_layout_is_read_back_with_the_same_scores(trai
     assert json.loads((tmp_path / "official" / "config.json").read_text())["architectures"] == ["InternVLChatModel"]
     np.testing.assert_allclose(model_scores(report.model), model_scores(trained[2] / "model"), atol=1e-3)
     assert report.likeness.points < 0.01
-    num_layers = read_blueprint(find_checkpoint("nano")).config.get_text_config().num_hidden_layers
+    num_layers = read_spec(find_checkpoint("nano")).config.get_text_config().num_hidden_layers
     assert report.num_adapters == 7 * num_layers
 
 
@@ -158,7 +158,7 @@ def test_an_adapter_that_learnt_nothing_is_not_exported(trained, tmp_path):
 
 def test_a_tensor_that_did_not_move_is_not_exported(trained, official_base, tmp_path):
     name = "model.vision_tower.encoder.layer.0.attention.q_proj.weight"
-    before = dict(read_blueprint(find_checkpoint(official_base)).weights(FLOAT32, CPU))[name]
+    before = dict(read_spec(find_checkpoint(official_base)).weights(FLOAT32, CPU))[name]
     spoiled = spoil(trained[2], tmp_path, name, lambda _: before.clone())
     with pytest.raises(ExportFailed, match=r"before training \(model\.vision_tower\.encoder\.layer\.0"):
         export(Folder.at(str(spoiled)), Folder.at(str(tmp_path / "x")), layout="native", step=None, device="cpu")
@@ -195,8 +195,8 @@ def test_a_base_that_has_changed_since_is_refused(trained, tmp_path):
 
 def test_a_merge_that_answers_otherwise_is_noticed(trained):
     config = config_of(trained[2])
-    blueprint = read_blueprint(find_checkpoint(config.base))
-    untrained = TrainedNetwork(blueprint, config, dtype=FLOAT32, device=CPU)
+    spec = read_spec(find_checkpoint(config.base))
+    untrained = TrainedNetwork(spec, config, dtype=FLOAT32, device=CPU)
     other = load_network(find_checkpoint(str(trained[2] / "model")), dtype=FLOAT32, device=CPU)
     with pytest.raises(ExportFailed, match="does not answer as the trained one"):
         compare(untrained, other, config)
@@ -209,7 +209,7 @@ def test_new_tokens_survive_training_export_and_both_layouts(ray_cluster, tmp_pa
     )
     run(config, Console(stderr=True))
     strategy = STRATEGIES["expanded_25"]
-    base = read_blueprint(find_checkpoint("nano"))
+    base = read_spec(find_checkpoint("nano"))
     exported = tmp_path / "out" / "model"
     report = export(
         Folder.at(str(tmp_path / "out")), Folder.at(str(tmp_path / "x")), layout="official", step=None, device="cpu"

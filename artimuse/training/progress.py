@@ -7,13 +7,13 @@ from datetime import timedelta
 from rich.console import Console
 
 from artimuse.runs.progress import LOG_INTERVAL_S, new_bar
-from artimuse.training.board import Status
+from artimuse.training.status import Status
 
 logger = logging.getLogger(__name__)
 
 
 class TrainProgress:
-    """Shows what the board says."""
+    """Shows the status."""
 
     def __init__(self, console: Console) -> None:
         self._bar = new_bar(console)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 
 from artimuse.errors import ExportFailed
-from artimuse.model.load import LORA_SCALE, Blueprint
+from artimuse.model.load import LORA_SCALE, CheckpointSpec
 from artimuse.training.checkpoint import Tensors
 from artimuse.training.network import LORA_A, LORA_B
 from artimuse.training.vocabulary import NEW_ROWS
@@ -16,10 +16,10 @@ _MOST_NAMED = 5
 class Merger:
     """The base's weights with what was trained, adapters merged in float32."""
 
-    def __init__(self, blueprint: Blueprint, tensors: Tensors, dtype: torch.dtype) -> None:
+    def __init__(self, spec: CheckpointSpec, tensors: Tensors, dtype: torch.dtype) -> None:
         """`dtype` is the one that was trained in: what training began with was rounded to it."""
         self.dtype = dtype
-        self.blueprint = blueprint
+        self.spec = spec
         self.tensors = tensors
         self.trained = frozenset(tensors.names())
         self.num_adapters = sum(name.endswith(LORA_B) for name in self.trained)
@@ -31,7 +31,7 @@ class Merger:
         """
         used: set[str] = set()
         unmoved = []
-        for name, weight in self.blueprint.weights(torch.float32, "cpu"):
+        for name, weight in self.spec.weights(torch.float32, "cpu"):
             module = name.removesuffix(".weight")
             key_a, key_b = module + LORA_A, module + LORA_B
             if name in self.trained:

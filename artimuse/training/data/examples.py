@@ -22,7 +22,7 @@ from artimuse.errors import BadInput
 from artimuse.interfaces import Annotation, ScoreStrategy, Tokenizer
 from artimuse.model.template import IMAGE_TOKEN, ChatTemplate
 from artimuse.prompts import attribute_question
-from artimuse.training.order import IntArray
+from artimuse.training.data.sampler import IntArray
 
 EXAMPLE_SCHEMA = pa.schema(
     [
@@ -34,6 +34,9 @@ EXAMPLE_SCHEMA = pa.schema(
     ]
 )
 _BATCH_ROWS = 4096
+TRAIN_EXAMPLES = "examples/train.arrow"
+VALIDATION_EXAMPLES = "examples/validation.arrow"
+"""In OUTPUT."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ MOST_POINTS = {"float32": 0.01, "bfloat16": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Likeness:
+class ExportComparison:
     """The largest differences on fixed images."""
 
     probability: float
@@ -41,7 +41,7 @@ class Likeness:
         return f"probabilities differ by at most {self.probability:.2g}{points}"
 
 
-def compare(trained: TrainedNetwork, reloaded: Network, config: TrainConfig) -> Likeness:
+def compare(trained: TrainedNetwork, reloaded: Network, config: TrainConfig) -> ExportComparison:
     """Raises ExportFailed if they are further apart than rounding can explain."""
     trained.train(False)
     strategy = STRATEGIES[config.strategy]
@@ -61,10 +61,10 @@ def compare(trained: TrainedNetwork, reloaded: Network, config: TrainConfig) -> 
             own = candidate_ids(tokenizer, strategy.candidates)
             scores = [strategy.distribution(logits[:, own].numpy()).mean_B for logits in (first, second)]
             points = float(np.abs(scores[0] - scores[1]).max())
-    likeness = Likeness(probability, points)
+    comparison = ExportComparison(probability, points)
     if not (probability <= MOST_PROBABILITY[config.dtype] and (points is None or points <= MOST_POINTS[config.dtype])):
-        raise ExportFailed(f"the merged model does not answer as the trained one ({likeness}); nothing was exported")
-    return likeness
+        raise ExportFailed(f"the merged model does not answer as the trained one ({comparison}); nothing was exported")
+    return comparison
 
 
 def fixed_images() -> PixelArray:

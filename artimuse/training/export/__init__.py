@@ -1,0 +1,1 @@
+"""From a checkpoint to a model of its own: adapters merged, read again, compared with the trained network."""
