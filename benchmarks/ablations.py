@@ -22,10 +22,10 @@ from rich.console import Console
 from artimuse.attributes import ATTRIBUTES
 from artimuse.configs.presets import nano_score_finetune, nano_text_pretrain
 from artimuse.configs.train import TrainConfig
+from artimuse.datasets.schema import ANNOTATION_SCHEMA
 from artimuse.interfaces import AnnotationKind
 from artimuse.scenes.evaluation import evaluate
 from artimuse.scenes.table import choose_scenes, write_scenes
-from artimuse.datasets.schema import ANNOTATION_SCHEMA
 from artimuse.scorer import load
 from artimuse.training.train import run
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import machine
 import numpy as np
 import ray
+from artimuse.sinks.parquet import ParquetSink
 from PIL import Image
 from rich.console import Console
 
@@ -26,7 +27,6 @@ from artimuse.configs.score import ScoreConfig
 from artimuse.io.folder import Folder
 from artimuse.pipelines.rows import RowDecoder, RowScorer, ScoreJob
 from artimuse.pipelines.score import run as score
-from artimuse.sinks.parquet import ParquetSink
 from artimuse.sources import open_source
 from artimuse.table.plan import plan_carried_schema, write_plan
 

@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 
 from artimuse.io.folder import Folder
-from artimuse.table.schema import score_schema
 from artimuse.scoring import STRATEGIES
 from artimuse.table.ledger import Ledger
 from artimuse.table.parts import PARTS, store_part
+from artimuse.table.schema import score_schema
 
 ROWS_PER_SHARD = 50_000
 ROWS_PER_PART = 4_096

@@ -33,8 +33,8 @@ from artimuse.model.build import empty_model
 from artimuse.model.template import ChatTemplate
 from artimuse.prompts import SCORE_QUESTION, attribute_question
 from artimuse.training.data.collate import Batch
-from artimuse.training.network import TrainedNetwork
 from artimuse.training.data.packing import SHARED, PackedSequence, pack, stack
+from artimuse.training.network import TrainedNetwork
 from artimuse.training.sharding import prepare_cpu, shard
 
 STAGES = {1: paper_text_pretrain, 2: paper_score_finetune}

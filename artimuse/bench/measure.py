@@ -1,6 +1,7 @@
 """Measures an engine beside the official-style loop: the same network, the same work, in turns."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -8,12 +9,12 @@ import numpy as np
 import torch
 
 from artimuse.bench.ceilings import measure_ceilings
-from artimuse.bench.contest import QUESTIONS, STRATEGY, Contestant, Work
 from artimuse.bench.flop import Arithmetic, Lengths, official_score, official_texts, shared_score, shared_texts
 from artimuse.bench.machine import describe
 from artimuse.bench.networks import RANDOM, random_network
 from artimuse.bench.official import OfficialLoop
 from artimuse.bench.report import BenchReport, Comparison, Spread
+from artimuse.bench.timing import QUESTIONS, STRATEGY, EngineTiming, Work
 from artimuse.configs.engine import EngineConfig
 from artimuse.engines import engine_class
 from artimuse.engines.answers import STOP_TOKEN
@@ -51,42 +52,12 @@ def measure(config: EngineConfig, workload: Workload) -> BenchReport:
     _forget_stopping(network)
     ceilings = measure_ceilings(device, dtype)
     logger.info("limits %s", ceilings)
-    arithmetic = Arithmetic(network.model.config)
-    lengths = _lengths(network, workload.new_tokens)
-    score, texts = works = (Work(), Work(workload.new_tokens))
-    num_images = workload.num_images or NUM_IMAGES[device.type]
-    shape = (num_images, IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3)
-    pixels_BHWC = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-
-    flop = official_score(arithmetic, lengths)
-    loop = Contestant(
-        "official loop",
-        cast(Engine, OfficialLoop(config, network)),
-        device,
-        {score: pixels_BHWC, texts: pixels_BHWC[: workload.official_images]},
-        {score: flop, texts: flop + official_texts(arithmetic, lengths)},
-    )
+    setup = _Setup(config, network, device, workload)
+    works = (setup.score, setup.texts)
     # Before there is an engine, whose memory would count as the loop's.
-    for work in works:
-        loop.warm_up(work, 1)
-
-    make_engine: Any = engine_class(config.name)
-    flop = shared_score(arithmetic, lengths)
-    engine = Contestant(
-        config.name,
-        make_engine(config, network),
-        device,
-        {score: pixels_BHWC, texts: pixels_BHWC},
-        {score: flop, texts: flop + shared_texts(arithmetic, lengths)},
-    )
-    for work in works:
-        engine.warm_up(work, num_images)
-
-    for i in range(workload.num_rounds):
-        for work in works:
-            for contestant in (loop, engine):
-                rate = contestant.run(work)
-                logger.info("round=%d work=%r who=%r images_per_s=%.3g", i + 1, work.name, contestant.name, rate)
+    loop = setup.official_loop()
+    engine = setup.engine()
+    _take_turns((loop, engine), works, workload.num_rounds)
     return BenchReport(
         model=network.checkpoint.name,
         engine=config.name,
@@ -94,9 +65,9 @@ def measure(config: EngineConfig, workload: Workload) -> BenchReport:
         device=device.type,
         dtype=str(dtype).removeprefix("torch."),
         machine=describe(device),
-        lengths=lengths,
+        lengths=setup.lengths,
         ceilings=ceilings,
-        one_text_tokens_per_s=ceilings.memory_bytes_per_s / (arithmetic.weights_per_token * dtype.itemsize),
+        one_text_tokens_per_s=ceilings.memory_bytes_per_s / (setup.arithmetic.weights_per_token * dtype.itemsize),
         comparisons=tuple(
             Comparison(
                 work=work.name,
@@ -107,6 +78,58 @@ def measure(config: EngineConfig, workload: Workload) -> BenchReport:
             for work in works
         ),
     )
+
+
+class _Setup:
+    """The same network and the same pixels for both."""
+
+    def __init__(self, config: EngineConfig, network: Network, device: torch.device, workload: Workload) -> None:
+        self.config = config
+        self.network = network
+        self.device = device
+        self.workload = workload
+        self.score, self.texts = Work(), Work(workload.new_tokens)
+        self.arithmetic = Arithmetic(network.model.config)
+        self.lengths = _lengths(network, workload.new_tokens)
+        num_images = workload.num_images or NUM_IMAGES[device.type]
+        shape = (num_images, IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3)
+        self.pixels_BHWC = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+    def official_loop(self) -> EngineTiming:
+        """Warmed up, like the engine."""
+        flop = official_score(self.arithmetic, self.lengths)
+        loop = EngineTiming(
+            "official loop",
+            cast(Engine, OfficialLoop(self.config, self.network)),
+            self.device,
+            {self.score: self.pixels_BHWC, self.texts: self.pixels_BHWC[: self.workload.official_images]},
+            {self.score: flop, self.texts: flop + official_texts(self.arithmetic, self.lengths)},
+        )
+        for work in (self.score, self.texts):
+            loop.warm_up(work, 1)
+        return loop
+
+    def engine(self) -> EngineTiming:
+        make_engine: Any = engine_class(self.config.name)
+        flop = shared_score(self.arithmetic, self.lengths)
+        engine = EngineTiming(
+            self.config.name,
+            make_engine(self.config, self.network),
+            self.device,
+            {self.score: self.pixels_BHWC, self.texts: self.pixels_BHWC},
+            {self.score: flop, self.texts: flop + shared_texts(self.arithmetic, self.lengths)},
+        )
+        for work in (self.score, self.texts):
+            engine.warm_up(work, len(self.pixels_BHWC))
+        return engine
+
+
+def _take_turns(timings: Sequence[EngineTiming], works: Sequence[Work], num_rounds: int) -> None:
+    for i in range(num_rounds):
+        for work in works:
+            for timing in timings:
+                rate = timing.run(work)
+                logger.info("round=%d work=%r who=%r images_per_s=%.3g", i + 1, work.name, timing.name, rate)
 
 
 def _make_network(model: str, dtype: torch.dtype, device: torch.device) -> Network:

@@ -1,7 +1,8 @@
 """What survives a kill: weights and optimizer by the names of the weights, in float32, whoever held which shard.
 
 DeepSpeed's own checkpoints belong to a number of workers and a ZeRO stage; these can be gone on from with any. There is
-no random state in them, and no position but the step: order (`data/sampler.py`) and dropout (`worker.py`) follow from it.
+no random state in them, and no position but the step, from which order and dropout follow (`data/sampler.py`,
+`worker.py`).
 
 A checkpoint is there if and only if its JSON file is, which is written last.
 """

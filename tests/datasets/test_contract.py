@@ -8,9 +8,9 @@ import pytest
 
 from artimuse.attributes import ATTRIBUTES
 from artimuse.datasets import READERS, open_reader
+from artimuse.datasets.schema import ANNOTATION_SCHEMA
 from artimuse.errors import BadInput
 from artimuse.interfaces import Annotation, AnnotationKind
-from artimuse.datasets.schema import ANNOTATION_SCHEMA
 from tests.datasets.annotations import annotation, parquet
 
 

@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from artimuse.attributes import ATTRIBUTES
+from artimuse.datasets.schema import ANNOTATION_SCHEMA
 from artimuse.datasets.table import TableReader
 from artimuse.errors import BadInput
 from artimuse.interfaces import Annotation
 from artimuse.io.folder import Folder
-from artimuse.datasets.schema import ANNOTATION_SCHEMA
 from tests.datasets.annotations import Row, annotation, json_lines, parquet
 
 

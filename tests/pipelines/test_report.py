@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from artimuse.sinks.parquet import ParquetSink
 from rich.console import Console
 
 from artimuse.errors import BadOutput
 from artimuse.io.folder import Folder
 from artimuse.pipelines.parity import ParityCertificate
-from artimuse.table.facts import QUANTILES, read_table_facts
 from artimuse.pipelines.report import ScoreReport
-from artimuse.sinks.parquet import ParquetSink
+from artimuse.table.facts import QUANTILES, read_table_facts
 from artimuse.table.parts import PARTS
 from tests.table.score_rows import score_rows
 

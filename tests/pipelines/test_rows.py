@@ -28,12 +28,12 @@ from artimuse.io.folder import Folder
 from artimuse.io.location import Location
 from artimuse.pipelines.rows import RowDecoder, RowScorer, RowWriter, ScoreJob, refuse_blind_node
 from artimuse.pipelines.rows.job import PIXELS
-from artimuse.table.schema import SCORE_COLUMNS
 from artimuse.scorer import Scorer
 from artimuse.scoring import STRATEGIES
-from artimuse.table.parts import PARTS
 from artimuse.sources import open_source
+from artimuse.table.parts import PARTS
 from artimuse.table.plan import num_shard_rows, num_shards, plan_carried_schema, write_plan
+from artimuse.table.schema import SCORE_COLUMNS
 from tests.pictures import encoded, good_folder, mixed_folder, picture
 
 MODEL_COLUMNS = ("score", "score_std", "score_entropy", "score_probs")

@@ -7,12 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from artimuse.datasets.schema import ANNOTATION_SCHEMA
 from artimuse.datasets.table import TableReader
 from artimuse.scenes.caption import write_caption
 from artimuse.scenes.score import annotated_score
 from artimuse.scenes.sentences import write_sentences
 from artimuse.scenes.table import DEFAULT_SIZES, MAX_SIZE, choose_scenes, write_scenes
-from artimuse.datasets.schema import ANNOTATION_SCHEMA
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 
 from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import RowError
+from artimuse.interfaces import Source
 from artimuse.io.fetch import fetch
 from artimuse.io.location import Location
-from artimuse.interfaces import Source
 
 HF_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """As the Image feature of HF datasets is stored."""

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+from artimuse.sinks.parquet import ParquetSink
 
 from artimuse.io.folder import Folder
-from artimuse.sinks.parquet import ParquetSink
 from tests.table.score_rows import begin_run
 
 

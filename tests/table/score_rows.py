@@ -9,9 +9,9 @@ from fsspec import AbstractFileSystem
 
 from artimuse.io.folder import Folder
 from artimuse.io.stores import open_store
-from artimuse.table.schema import IMAGE_ID, ROW_NUMBER, URI, score_schema
-from artimuse.table.record import read_run, write_run
 from artimuse.table.plan import shard_name
+from artimuse.table.record import read_run, write_run
+from artimuse.table.schema import IMAGE_ID, ROW_NUMBER, URI, score_schema
 
 VALUES = np.linspace(0, 100, 5, dtype=np.float32)
 FINGERPRINTS = {"plan": {"input": "/photos"}, "score": {"weights": "abc", "strategy": "levels_5", "dtype": "float32"}}

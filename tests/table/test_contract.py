@@ -5,11 +5,11 @@ from copy import deepcopy
 
 import numpy as np
 import pytest
+from artimuse.sinks import SINKS
 
 from artimuse.errors import BadOutput, RunMismatch
 from artimuse.interfaces import Ledger, Sink
 from artimuse.io.folder import Folder
-from artimuse.sinks import SINKS
 from artimuse.table.record import read_run, write_run
 from tests.table.score_rows import FINGERPRINTS, begin_run, filesystem_of, score_rows
 

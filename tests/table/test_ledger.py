@@ -7,14 +7,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from artimuse.sinks.parquet import ParquetSink
 
 from artimuse.errors import BadOutput
 from artimuse.io.folder import Folder
 from artimuse.table.condition import WITHOUT_TEXTS, Condition
-from artimuse.table.schema import score_schema
 from artimuse.table.ledger import Ledger
-from artimuse.sinks.parquet import ParquetSink
 from artimuse.table.parts import PARTS, parts_by_shard, store_part
+from artimuse.table.schema import score_schema
 from tests.table.score_rows import FINGERPRINTS, VALUES, score_rows
 
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from artimuse.sinks.parquet import ParquetSink
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -17,12 +18,10 @@ from rich.console import Console
 
 from artimuse.configs.verify import VerifyConfig
 from artimuse.io.folder import Folder
-from artimuse.pipelines.backlog import Unit
+from artimuse.pipelines.backlog import ScoreBacklog, Unit
+from artimuse.table.compaction import compact_shard
 from artimuse.table.facts import read_table_facts
 from artimuse.table.open import open_table
-from artimuse.pipelines.backlog import ScoreBacklog
-from artimuse.table.compaction import compact_shard
-from artimuse.sinks.parquet import ParquetSink
 from artimuse.table.parts import PARTS, STAGED
 from artimuse.table.record import read_run
 from artimuse.table.verify import run as verify

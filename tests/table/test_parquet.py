@@ -1,10 +1,10 @@
 """The Parquet sink: which folder rows go to."""
 
 import pyarrow as pa
+from artimuse.sinks.parquet import ParquetSink
 
 from artimuse.io.folder import Folder
 from artimuse.table.compaction import compact_shard
-from artimuse.sinks.parquet import ParquetSink
 from artimuse.table.parts import PARTS, STAGED, read_part
 from tests.table.score_rows import FINGERPRINTS, score_rows
 

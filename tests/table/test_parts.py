@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from artimuse.sinks.parquet import ParquetSink
 
 from artimuse.io.folder import Folder
-from artimuse.sinks.parquet import ParquetSink
 from artimuse.table.parts import PARTS, STAGED, part_name, read_part, shard_parts, store_part, store_part_once
 from tests.table.score_rows import score_rows
 

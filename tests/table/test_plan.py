@@ -13,7 +13,6 @@ import pytest
 
 from artimuse.errors import BadInput, BadOutput
 from artimuse.io.folder import Folder
-from artimuse.table.schema import IMAGE_ID, URI
 from artimuse.sources import open_source
 from artimuse.table.plan import (
     PlanFacts,
@@ -25,6 +24,7 @@ from artimuse.table.plan import (
     shard_name,
     write_plan,
 )
+from artimuse.table.schema import IMAGE_ID, URI
 
 
 class Rows:

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from artimuse.attributes import ATTRIBUTES
-from artimuse.errors import ERROR_CODES
 from artimuse.datasets.schema import ANNOTATION_SCHEMA
-from artimuse.table.schema import SCORE_COLUMNS, carried_name, fold_case, score_schema
+from artimuse.errors import ERROR_CODES
 from artimuse.scoring import STRATEGIES
+from artimuse.table.schema import SCORE_COLUMNS, carried_name, fold_case, score_schema
 
 NOTHING = pa.schema([])
 SCORES = score_schema(STRATEGIES["ordered_100"].values_K, NOTHING)

@@ -12,9 +12,9 @@ from artimuse.configs.verify import VerifyConfig
 from artimuse.errors import BadOutput
 from artimuse.io.folder import Folder
 from artimuse.table.parts import PARTS, STAGED, store_part
+from artimuse.table.plan import shard_name
 from artimuse.table.record import read_run, write_run
 from artimuse.table.verify import VerifyReport, run
-from artimuse.table.plan import shard_name
 from tests.table.score_rows import begin_run, end_run, filesystem_of, score_rows, write_manifest
 
 # 25 images in shards of 10; the rows 0..5, 6..9, 10..19 and 20..24 are parts, and those of the second one failed.

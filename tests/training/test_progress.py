@@ -3,8 +3,8 @@ import logging
 from rich.console import Console
 
 from artimuse.training import progress
-from artimuse.training.status import Status
 from artimuse.training.progress import TrainProgress
+from artimuse.training.status import Status
 
 RECORD = {"loss": 1.25, "num_samples": 8}
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from artimuse.configs.train import TrainConfig
 from artimuse.training.checkpoint import TrainState
+from artimuse.training.export.comparison import ExportComparison
 from artimuse.training.record import TrainRecord
 
 CARD, PLOT = "README.md", "training.png"

@@ -26,7 +26,7 @@ from artimuse.model.load import load_network
 from artimuse.model.save import save_checkpoint
 from artimuse.training.checkpoint import Checkpoints, load_weights
 from artimuse.training.export.card import write_card
-from artimuse.training.export.comparison import compare
+from artimuse.training.export.comparison import ExportComparison, compare
 from artimuse.training.export.merge import Merger
 from artimuse.training.network import TrainedNetwork, read_base
 from artimuse.training.record import read_record

@@ -1,4 +1,5 @@
-"""The work that is measured, and who does it: everybody answers the same questions about the same pixels."""
+"""The work that is measured, and the timing of an engine that does it: all answer the same questions about the same
+pixels."""
 
 # B images, H and W pixels, C = 3 channels
 import time
@@ -40,8 +41,8 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Contestant:
-    """Somebody who does the work, and what was measured meanwhile."""
+class EngineTiming:
+    """An engine that does the work, and what was measured meanwhile."""
 
     name: str
     engine: Engine
