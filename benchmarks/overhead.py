@@ -17,17 +17,18 @@ from pathlib import Path
 import machine
 import numpy as np
 import ray
-from artimuse.sinks.parquet import ParquetSink
 from PIL import Image
 from rich.console import Console
 
 from artimuse.configs.engine import EngineConfig
 from artimuse.configs.limits import DecodeLimits
 from artimuse.configs.score import ScoreConfig
+from artimuse.images.decode import leave_limits_to_decode
 from artimuse.io.folder import Folder
 from artimuse.pipelines.rows import RowDecoder, RowScorer, ScoreJob
 from artimuse.pipelines.score import run as score
 from artimuse.sources import open_source
+from artimuse.table.parts import write_rows
 from artimuse.table.plan import plan_carried_schema, write_plan
 
 WORKERS = 2
@@ -59,12 +60,13 @@ def make_manifest(work: Path, num_rows: int) -> Path:
 def plain_worker(
     job: ScoreJob, shards: list[tuple[int, np.ndarray]], finished: "multiprocessing.Queue[tuple[float, int]]"
 ) -> None:
-    decode, score_rows, sink = RowDecoder(job), RowScorer(job, "plain"), ParquetSink(job.output, job.rows_per_shard)
+    leave_limits_to_decode()
+    decode, score_rows = RowDecoder(job), RowScorer(job, "plain")
     import pyarrow as pa
 
     for shard, offsets in shards:
         rows = pa.concat_tables([score_rows(chunk) for chunk in decode(shard, offsets, 1, CHUNK)])
-        sink.write(rows.select(job.schema.names).cast(job.schema))
+        write_rows(job.output, rows.select(job.schema.names).cast(job.schema), rows_per_shard=job.rows_per_shard)
         finished.put((time.time(), len(offsets)))
 
 

@@ -135,7 +135,7 @@ def measure(config: TrainConfig, stage: int, model: str, dtype: torch.dtype, num
     }
 
 
-def flop_per_row(arithmetic: Arithmetic, row: Row) -> float:
+def flop_per_row(arithmetic: Arithmetic, row: PackedSequence) -> float:
     """What a step cannot do without: what checkpointing computes a second time does not count, nor do the adapters.
 
     Backwards a trained layer takes twice its forward pass, a frozen one once. Without the output layer.
@@ -147,7 +147,7 @@ def flop_per_row(arithmetic: Arithmetic, row: Row) -> float:
     return 3 * arithmetic.image + 2 * frozen
 
 
-def make_rows(config: TrainConfig, stage: int, network: Any) -> list[Row]:
+def make_rows(config: TrainConfig, stage: int, network: Any) -> list[PackedSequence]:
     """A micro-batch of the stage's prompts, `questions_together` of them about each image."""
     template = ChatTemplate.of({"system_message": None}, network)
     prompts_E = [
@@ -157,7 +157,7 @@ def make_rows(config: TrainConfig, stage: int, network: Any) -> list[Row]:
     answer = [*[0] * (NUM_ANSWER_TOKENS[stage] - 1), SPECIAL_TOKENS["<|im_end|>"]]
     size = config.questions_together
     return [
-        lay_out(prompts_E[start : start + size], [answer] * len(prompts_E[start : start + size]))
+        pack(prompts_E[start : start + size], [answer] * len(prompts_E[start : start + size]))
         for start in range(0, len(prompts_E), size)
     ]
 

@@ -41,7 +41,7 @@ class Run:
         arguments = ["score", images, output, "--engine", "fake", "--workers", "2", "--rows-per-part", "8", *options]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "artimuse.cli", *map(str, arguments)],
+                [sys.executable, "-m", "artimuse", *map(str, arguments)],
                 env=environment,
                 stderr=log,
                 stdout=subprocess.DEVNULL,

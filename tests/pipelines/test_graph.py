@@ -5,18 +5,18 @@ import re
 import signal
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from artimuse.cli import main
 from artimuse.configs.score import ScoreConfig
 from artimuse.io.location import Location
-from artimuse.pipelines import run_record, work
-from artimuse.pipelines import score as pipeline
+from artimuse.pipelines import on_ray, score
 from artimuse.pipelines.admission import make_admission
+from artimuse.pipelines.backend import Sizes
 from tests.broken_engines import FAULT, BrokenEngineConfig
 from tests.clusters import SCORE, Cluster, own_cluster, wait_until
 from tests.pictures import encoded, good_folder, mixed_folder, picture
@@ -29,9 +29,8 @@ NUM_GOOD = 151
 SCORE_IN_SMALL_SHARDS = """
 import functools, sys
 from artimuse import cli
-from artimuse.pipelines import run_record
-run_record.ROWS_PER_SHARD = 50
-run_record.write_plan = functools.partial(run_record.write_plan, rows_per_group=50)
+from artimuse.pipelines import backend, score
+score.run = functools.partial(score.run, sizes=backend.Sizes(rows_per_shard=50, rows_per_group=50))
 sys.exit(cli.main(["score", *sys.argv[1:]]))
 """
 
@@ -106,17 +105,15 @@ def test_workers_with_gpus_describe_rows_of_several_shards(small_cluster, pictur
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_long_run_goes_through_several_graphs_and_shards(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_record, "ROWS_PER_SHARD", 60)
-    monkeypatch.setattr(run_record, "write_plan", partial(run_record.write_plan, rows_per_group=60))
-    monkeypatch.setattr(work, "UNITS_PER_GRAPH", 3)
-    monkeypatch.setattr(work, "UNITS_PER_WORKER_AND_GRAPH", 1)
-    gates = []
-    monkeypatch.setattr(work, "make_gate", lambda: gates.append(make_gate()) or gates[-1])
+    sizes = Sizes(rows_per_shard=60, rows_per_group=60, units_per_graph=3, units_per_worker_and_graph=1)
+    graphs = []
+    monkeypatch.setattr(on_ray, "make_admission", lambda: graphs.append(make_admission()) or graphs[-1])
     good_folder(tmp_path / "in", 200)
-    assert main(["score", str(tmp_path / "in"), str(tmp_path / "out"), *FAKE, "--workers", "2"]) == 0
+    config = ScoreConfig(input=str(tmp_path / "in"), output=str(tmp_path / "out"), engine="fake", workers="2")
+    assert score.run(config, Console(quiet=True), sizes=sizes).exit_status == 0
     assert [row["row_number"] for row in table(tmp_path / "out")] == list(range(200))
     # Two workers have a CPU each of four: if graphs kept theirs, the third would wait for ever.
-    assert len(gates) == 4
+    assert len(graphs) == 4
     assert_no_part_mixes_shards(tmp_path / "out", rows_per_shard=60)
 
 
@@ -138,7 +135,7 @@ def test_a_worker_that_is_killed_costs_no_row(small_cluster, tmp_path):
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_worker_on_a_node_that_does_not_see_the_images_stops_the_run_and_fails_no_row(tmp_path, monkeypatch, capsys):
     """As on a node that joins when the nodes have been checked."""
-    monkeypatch.setattr(pipeline, "_witnesses", lambda config, output: [Location("/elsewhere/a.png")])
+    monkeypatch.setattr(score, "_witnesses", lambda config, output: [Location("/elsewhere/a.png")])
     good_folder(tmp_path / "in", 40)
     assert main(["score", str(tmp_path / "in"), str(tmp_path / "out"), *FAKE, "--workers", "2"]) == 1
     line = r"error: node [\d.]+/[0-9a-f]{8}: INPUT is not visible here: cannot read /elsewhere/a\.png\n"

@@ -1,22 +1,14 @@
-"""What the report reads from the score table, and what it tells a person and a script."""
+"""What the report of a scoring run tells a person and a script."""
 
 import io
 import json
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from artimuse.sinks.parquet import ParquetSink
 from rich.console import Console
 
-from artimuse.errors import BadOutput
-from artimuse.io.folder import Folder
 from artimuse.pipelines.parity import ParityCertificate
 from artimuse.pipelines.report import ScoreReport
-from artimuse.table.facts import QUANTILES, read_table_facts
-from artimuse.table.parts import PARTS
-from tests.table.score_rows import score_rows
 
 REPORT = {
     "output": "/photos/scores",
@@ -44,23 +36,6 @@ REPORT = {
 }
 
 
-@pytest.fixture
-def output(tmp_path: Path) -> Folder:
-    return Folder.at(str(tmp_path))
-
-
-@pytest.fixture
-def sink(output: Folder) -> ParquetSink:
-    return ParquetSink(output, 1000)
-
-
-def write_scores(sink: ParquetSink, scores: np.ndarray, *, rows_per_part: int) -> None:
-    rows = score_rows(range(len(scores)), score=0.0)
-    rows = rows.set_column(rows.column_names.index("score"), rows.schema.field("score"), [scores.astype(np.float32)])
-    for start in range(0, len(scores), rows_per_part):
-        sink.write(rows.slice(start, rows_per_part))
-
-
 def report(**changes: Any) -> ScoreReport:
     return ScoreReport(**{**REPORT, **changes})
 
@@ -69,74 +44,6 @@ def shown(report: ScoreReport, *, width: int = 120) -> str:
     text = io.StringIO()
     report.print(Console(file=text, width=width))
     return text.getvalue()
-
-
-def quantile_name(q: float) -> str:
-    return {0.0: "min", 0.5: "median", 1.0: "max"}.get(q, f"{q:.0%}")
-
-
-@pytest.mark.parametrize("num_rows", [1, 2, 3, 5, 10, 999, 2500])
-@pytest.mark.parametrize("shape", ["even", "narrow", "ends"])
-def test_quantiles_agree_with_numpy_to_a_hundredth(output, sink, num_rows, shape):
-    random = np.random.default_rng(num_rows)
-    scores = {
-        "even": random.uniform(0, 100, num_rows),
-        "narrow": np.clip(random.normal(50, 0.05, num_rows), 0, 100),
-        "ends": random.choice([0.0, 100.0], num_rows),
-    }[shape]
-    write_scores(sink, scores, rows_per_part=250)
-    facts = read_table_facts(output)
-    assert facts.quantiles.keys() == {quantile_name(q) for q in QUANTILES}
-    for q in QUANTILES:
-        assert facts.quantiles[quantile_name(q)] == pytest.approx(np.quantile(scores, q), abs=0.01)
-
-
-def test_whole_scores_are_reported_as_they_are(output, sink):
-    write_scores(sink, np.array([0, 25, 50, 75, 100]), rows_per_part=5)
-    facts = read_table_facts(output)
-    assert [facts.quantiles[name] for name in ("min", "25%", "median", "75%", "max")] == [0, 25, 50, 75, 100]
-
-
-def test_failed_rows_are_counted_by_code_and_have_no_quantiles(output, sink):
-    sink.write(score_rows([0, 1, 2], score=None))
-    facts = read_table_facts(output)
-    assert (facts.num_rows, facts.num_failed, facts.errors, facts.quantiles) == (3, 3, {"not_found": 3}, {})
-
-
-def test_scored_and_failed_rows_of_several_shards_are_one_table(output, sink):
-    sink.write(score_rows(range(0, 900), score=20))
-    sink.write(score_rows(range(900, 1000), score=None))
-    sink.write(score_rows(range(1000, 1500), score=40))
-    facts = read_table_facts(output)
-    assert (facts.num_rows, facts.errors) == (1500, {"not_found": 100})
-    assert (facts.quantiles["min"], facts.quantiles["median"], facts.quantiles["max"]) == (20, 20, 40)
-
-
-def test_rows_that_come_twice_are_counted_once_and_their_shards_named(output, sink):
-    sink.write(score_rows([0, 1, 2], score=10))
-    sink.write(score_rows([1, 2, 3], score=20))
-    sink.write(score_rows([1000]))
-    facts = read_table_facts(output)
-    assert (facts.num_rows, facts.shards_with_repeats) == (5, (0,))
-
-
-def test_a_table_without_rows_has_no_quantiles(output):
-    facts = read_table_facts(output)
-    assert (facts.num_rows, facts.num_failed, facts.quantiles) == (0, 0, {})
-
-
-def test_a_part_that_cannot_be_read_is_bad_output_by_name(output, sink):
-    part = sink.write(score_rows([0, 1, 2])).part
-    output.write(f"{PARTS}/{part}", b"PAR1 torn")
-    with pytest.raises(BadOutput, match=rf"{part}: not a readable part"):
-        read_table_facts(output)
-
-
-def test_files_beside_the_parts_are_not_read(output, sink):
-    sink.write(score_rows([0, 1, 2]))
-    output.write(f"{PARTS}/.DS_Store", b"mine")
-    output.write(f"{PARTS}/_SUCCESS", b"")
-    assert read_table_facts(output).num_rows == 3
 
 
 @pytest.mark.parametrize(
@@ -161,14 +68,14 @@ def test_the_exit_status_is_3_when_more_than_the_tolerated_fraction_failed(num_f
     assert made.as_dict()["exit_status"] == status
 
 
-def test_every_tolerated_percentage_tolerates_just_that_many(output):
+def test_every_tolerated_percentage_tolerates_just_that_many():
     for percent in range(101):
         tolerated = report(num_failed=percent, num_rows=100, max_failed=float(f"{percent / 100:.2f}"))
         assert tolerated.exit_status == 0, percent
 
 
-def test_json_is_the_report(output):
-    assert json.loads(report().to_json()) == {**REPORT, "exit_status": 3}
+def test_json_is_the_report():
+    assert json.loads(json.dumps(report().as_dict())) == {**REPORT, "exit_status": 3}
 
 
 def test_the_printed_table_holds_what_matters():
@@ -246,14 +153,7 @@ def test_the_comparison_with_the_reference_is_printed_and_is_in_the_json():
         "as the reference  32 images by engine exact in bfloat16: at most 0.25 points apart, 0.062 on average,"
         " rank correlation 0.9999 (allowed: 1)" in text
     )
-    assert json.loads(report(parity=certificate).to_json())["parity"]["max_difference"] == 0.25
-
-
-def test_described_rows_and_cut_texts_of_the_table_are_counted(output, sink):
-    sink.write(score_rows([0, 1]))
-    sink.write(score_rows([2, 5], text="fine"))
-    facts = read_table_facts(output)
-    assert (facts.num_described, facts.num_texts_truncated) == (2, 0)
+    assert report(parity=certificate).as_dict()["parity"]["max_difference"] == 0.25
 
 
 def test_a_note_is_printed_below():

@@ -26,7 +26,7 @@ from artimuse.images.decode import decode
 from artimuse.interfaces import FloatArray, PixelArray
 from artimuse.io.folder import Folder
 from artimuse.io.location import Location
-from artimuse.pipelines.rows import RowDecoder, RowScorer, RowWriter, ScoreJob, refuse_blind_node
+from artimuse.pipelines.rows import Receipt, RowDecoder, RowScorer, RowWriter, ScoreJob, refuse_blind_node
 from artimuse.pipelines.rows.job import PIXELS
 from artimuse.scorer import Scorer
 from artimuse.scoring import STRATEGIES
@@ -115,7 +115,7 @@ def everything(brightness_B: FloatArray) -> FloatArray:
 def test_stages_run_without_ray():
     code = (
         "import sys\n"
-        "from artimuse.pipelines import report, rows\n"
+        "from artimuse.pipelines import in_process, report, rows, score\n"
         "loaded = [name for name in ('ray', 'torch', 'transformers') if name in sys.modules]\n"
         "assert not loaded, loaded"
     )
@@ -305,8 +305,8 @@ def test_carried_columns_may_have_any_name(make_job, tmp_path):
     rows = [{"uri": f"000{number}.png", **dict.fromkeys(names, f"mine {number}")} for number in range(2)]
     (tmp_path / "in" / "list.jsonl").write_text("\n".join(map(json.dumps, rows)))
     job = make_job(tmp_path / "in" / "list.jsonl")
-    [receipt] = RowWriter(job)(scored(job)).to_pylist()
-    assert json.loads(receipt["workers"]) == {"worker-1": 2}
+    [receipt] = RowWriter(job)(scored(job))
+    assert receipt.workers == {"worker-1": 2}
     for number, row in enumerate(table(job)):
         assert {row[name] for name in [*names[:-1], "input_Score"]} == {f"mine {number}"}
 
@@ -324,30 +324,37 @@ def test_receipts_add_up(make_job, tmp_path):
     before = time.time()
     job = make_job(tmp_path / "in")
     rows = scored(job)
-    [receipt] = RowWriter(job)(rows).to_pylist()
-    assert receipt["num_rows"] == len(rows) == len(expected) + 20
-    assert receipt["num_failed"] == sum(code is not None for code in expected.values())
-    assert json.loads(receipt["workers"]) == {"worker-1": len(rows)}
-    assert before <= receipt["began_at"] <= time.time()
-    spent = [receipt[f"{stage}_s"] for stage in ("fetch", "decode", "score", "write")]
+    [receipt] = RowWriter(job)(rows)
+    assert receipt.num_rows == len(rows) == len(expected) + 20
+    assert receipt.num_failed == sum(code is not None for code in expected.values())
+    assert receipt.workers == {"worker-1": len(rows)}
+    assert before <= receipt.began_at <= time.time()
+    spent = [getattr(receipt, f"{stage}_s") for stage in ("fetch", "decode", "score", "write")]
     assert min(spent) > 0
     assert sum(spent) < time.time() - before
-    assert job.output.names(PARTS) == [receipt["part"]]
+    assert job.output.names(PARTS) == [receipt.part]
+
+
+def test_a_receipt_survives_the_table_in_which_ray_carries_it(make_job, tmp_path):
+    job = make_job(good_folder(tmp_path / "in", 3))
+    receipts = RowWriter(job)(scored(job))
+    carried = pa.Table.from_pylist([receipt.as_row() for receipt in receipts])
+    assert [Receipt.of(row) for row in carried.to_pylist()] == receipts
 
 
 def test_workers_are_counted_by_the_rows_they_scored(make_job, tmp_path):
     job = make_job(good_folder(tmp_path / "in", 5))
     first, second = decoded(job, chunk=3)
     rows = pa.concat_tables([RowScorer(job, "a")(first), RowScorer(job, "b")(second)])
-    [receipt] = RowWriter(job)(rows).to_pylist()
-    assert json.loads(receipt["workers"]) == {"a": 3, "b": 2}
+    [receipt] = RowWriter(job)(rows)
+    assert receipt.workers == {"a": 3, "b": 2}
 
 
 def test_rows_of_two_shards_become_two_parts(make_job, tmp_path):
     job = make_job(good_folder(tmp_path / "in", 12), rows_per_shard=8)
-    receipts = RowWriter(job)(scored(job)).to_pylist()
-    assert [receipt["num_rows"] for receipt in receipts] == [8, 4]
-    assert job.output.names(PARTS) == [receipt["part"] for receipt in receipts]
+    receipts = RowWriter(job)(scored(job))
+    assert [receipt.num_rows for receipt in receipts] == [8, 4]
+    assert job.output.names(PARTS) == [receipt.part for receipt in receipts]
     assert [name.split("-")[0] for name in job.output.names(PARTS)] == ["000000", "000001"]
     assert [row["row_number"] for row in table(job)] == list(range(12))
 
@@ -355,9 +362,9 @@ def test_rows_of_two_shards_become_two_parts(make_job, tmp_path):
 def test_the_order_in_which_rows_arrive_does_not_matter(make_job, tmp_path):
     job = make_job(good_folder(tmp_path / "in", 6))
     rows = scored(job)
-    first = RowWriter(job)(rows).to_pylist()
-    second = RowWriter(job)(rows.take([5, 3, 1, 0, 2, 4])).to_pylist()
-    assert first[0]["part"] == second[0]["part"]
+    first = RowWriter(job)(rows)
+    second = RowWriter(job)(rows.take([5, 3, 1, 0, 2, 4]))
+    assert first[0].part == second[0].part
     assert [row["row_number"] for row in table(job)] == list(range(6))
 
 

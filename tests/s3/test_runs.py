@@ -34,7 +34,7 @@ def filled(server: Server) -> Server:
 
 def start(*arguments: str, url: str, keys: Keys, **faults: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "artimuse.cli", *arguments],
+        [sys.executable, "-m", "artimuse", *arguments],
         env={**os.environ, **settings(url, keys), "RAY_ADDRESS": "local", **faults},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -1,12 +1,11 @@
-"""What the tests of sinks share: an output that is a local directory, then an object store."""
+"""What the tests of the table share: an output that is a local directory, then an object store."""
 
 from pathlib import Path
 
 import pytest
-from artimuse.sinks.parquet import ParquetSink
 
 from artimuse.io.folder import Folder
-from tests.table.score_rows import begin_run
+from tests.table.score_rows import SmallTable, begin_run
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -15,7 +14,7 @@ def output(request: pytest.FixtureRequest, tmp_path: Path, memory_url: str) -> F
 
 
 @pytest.fixture
-def sink(output: Folder) -> ParquetSink:
-    """Of 25 rows in shards of 10."""
+def table(output: Folder) -> SmallTable:
+    """Of 25 rows in shards of 10: 0..9, 10..19 and 20..24."""
     begin_run(output, num_rows=25)
-    return ParquetSink(output, 10)
+    return SmallTable(output)

@@ -1,6 +1,8 @@
-"""Rows of a score table, and plan and run.json as a run writes them, for tests of sinks."""
+"""Rows of a score table, and plan and run.json as a run writes them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -9,8 +11,11 @@ from fsspec import AbstractFileSystem
 
 from artimuse.io.folder import Folder
 from artimuse.io.stores import open_store
-from artimuse.table.plan import shard_name
-from artimuse.table.record import read_run, write_run
+from artimuse.table.ledger import Ledger
+from artimuse.table.open import open_table
+from artimuse.table.parts import write_rows
+from artimuse.table.plan import PlanFacts, shard_name
+from artimuse.table.record import RUN_FILE, ScoreRecord, Status
 from artimuse.table.schema import IMAGE_ID, ROW_NUMBER, URI, score_schema
 
 VALUES = np.linspace(0, 100, 5, dtype=np.float32)
@@ -51,21 +56,42 @@ def score_rows(
     return pa.Table.from_pylist([dict.fromkeys(schema.names) | row for row in rows], schema=schema)
 
 
-def begin_run(output: Folder, *, num_rows: int, rows_per_shard: int = 10, status: str = "running") -> None:
-    plan = {
-        "num_rows": num_rows,
-        "num_shards": -(-num_rows // rows_per_shard),
-        "rows_per_shard": rows_per_shard,
-    }
-    write_run(output, {"status": status, "fingerprints": FINGERPRINTS, "plan": plan})
+def record(*, num_rows: int, rows_per_shard: int = 10, status: Status = "running", **changes: Any) -> ScoreRecord:
+    """run.json of a table of so many rows."""
+    plan = PlanFacts(num_rows, -(-num_rows // rows_per_shard), rows_per_shard, {})
+    facts: dict[str, Any] = {"artimuse": "0", "started_at": "", "note": None, "config": {}, "versions": {}}
+    return ScoreRecord(**{**facts, "status": status, "fingerprints": FINGERPRINTS, "plan": plan, **changes})
+
+
+def begin_run(output: Folder, *, num_rows: int, rows_per_shard: int = 10, status: Status = "running") -> None:
+    RUN_FILE.write(output, record(num_rows=num_rows, rows_per_shard=rows_per_shard, status=status))
 
 
 def end_run(output: Folder, *, num_rows: int, errors: dict[str, int], rows_per_shard: int = 10) -> None:
     """run.json as a finished run leaves it."""
-    begin_run(output, num_rows=num_rows, rows_per_shard=rows_per_shard)
-    record = read_run(output)
     report = {"num_images": num_rows, "num_rows": num_rows, "errors": errors}
-    write_run(output, {**record, "status": "finished", "report": report})
+    ended = record(num_rows=num_rows, rows_per_shard=rows_per_shard, status="finished", report=report)
+    RUN_FILE.write(output, ended)
+
+
+@dataclass(frozen=True, slots=True)
+class SmallTable:
+    """A table that a run has begun, as its workers write it and as the next run finds it."""
+
+    output: Folder
+    num_rows: int = 25
+    rows_per_shard: int = 10
+
+    def write(self, rows: pa.Table, *, replaces: bool = False) -> str:
+        return write_rows(self.output, rows, rows_per_shard=self.rows_per_shard, replaces=replaces)
+
+    def ledger(self) -> Ledger:
+        return Ledger(self.output, num_rows=self.num_rows, rows_per_shard=self.rows_per_shard)
+
+    def open(self, fingerprints: Mapping[str, Mapping[str, Any]] = FINGERPRINTS) -> Ledger:
+        """As a run with these fingerprints does, compaction and all."""
+        asked = record(num_rows=self.num_rows, rows_per_shard=self.rows_per_shard, fingerprints=fingerprints)
+        return open_table(self.output, asked)
 
 
 def write_manifest(output: Folder, *, num_rows: int, rows_per_shard: int = 10) -> None:

@@ -1,4 +1,4 @@
-"""Finishing a shard: every row once, the latest attempt, few files; and a crash at any step."""
+"""Compacting a shard: every row once, the latest attempt, few files; and a crash at any step."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -25,7 +25,7 @@ def store(
     failed: bool = False,
 ) -> str:
     code = "corrupt" if failed else None
-    return store_part(output, folder, 0, score_rows(rows, score=score, attempt=attempt, code=code))[0]
+    return store_part(output, folder, 0, score_rows(rows, score=score, attempt=attempt, code=code))
 
 
 def table(output: Folder) -> list[tuple[int, int, float | None]]:
@@ -35,7 +35,7 @@ def table(output: Folder) -> list[tuple[int, int, float | None]]:
     return sorted((row["row_number"], row["attempt"], row["score"]) for row in rows)
 
 
-def test_a_tidy_shard_is_left_alone(output: Folder):
+def test_a_compact_shard_is_left_alone(output: Folder):
     store(output, [0, 1])
     store(output, [2])
     watched = CrashingFolder.over(output, ENOUGH_STEPS)
@@ -120,15 +120,15 @@ def test_a_complete_shard_becomes_one_part_and_an_incomplete_one_does_not(output
 def test_parts_are_merged_up_to_the_largest_size(output: Folder, monkeypatch: pytest.MonkeyPatch):
     names = [store(output, range(start, start + 2)) for start in range(0, 10, 2)]
     largest = max(output.size(f"{PARTS}/{name}") for name in names)
-    monkeypatch.setattr(finish, "MAX_PART_BYTES", 2.5 * largest)
+    monkeypatch.setattr(compaction, "MAX_PART_BYTES", 2.5 * largest)
     compact_shard(output, 0, is_complete=True)
     assert [int(name.split("-")[2]) for name in output.names(PARTS)] == [4, 4, 2]
     assert [row[0] for row in table(output)] == list(range(10))
 
 
 def test_other_shards_are_left_alone(output: Folder):
-    other, _ = store_part(output, PARTS, 1, score_rows([10]))
-    staged, _ = store_part(output, STAGED, 1, score_rows([10], attempt=2))
+    other = store_part(output, PARTS, 1, score_rows([10]))
+    staged = store_part(output, STAGED, 1, score_rows([10], attempt=2))
     store(output, [0])
     store(output, [1])
     compact_shard(output, 0, is_complete=True)
@@ -173,7 +173,7 @@ def overlapping_and_retried(output: Folder) -> None:
 
 @pytest.mark.parametrize("is_complete", [False, True])
 @pytest.mark.parametrize("mess", [overlapping, retried, overlapping_and_retried])
-def test_after_a_crash_at_any_step_the_shard_is_finished_to_the_same_table(
+def test_after_a_crash_at_any_step_the_shard_is_compacted_to_the_same_table(
     output: Folder, mess: Callable[[Folder], None], is_complete: bool
 ):
     mess(output)

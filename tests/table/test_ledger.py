@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from artimuse.sinks.parquet import ParquetSink
 
 from artimuse.errors import BadOutput
 from artimuse.io.folder import Folder
@@ -15,23 +14,17 @@ from artimuse.table.condition import WITHOUT_TEXTS, Condition
 from artimuse.table.ledger import Ledger
 from artimuse.table.parts import PARTS, parts_by_shard, store_part
 from artimuse.table.schema import score_schema
-from tests.table.score_rows import FINGERPRINTS, VALUES, score_rows
+from tests.table.score_rows import VALUES, SmallTable, score_rows
 
 
-@pytest.fixture
-def ledger(sink: ParquetSink):
-    """Opens the ledger anew."""
-    return lambda: sink.open(FINGERPRINTS)
-
-
-def test_the_last_shard_may_be_shorter(sink: ParquetSink, ledger):
+def test_the_last_shard_may_be_shorter(table: SmallTable):
     for rows in ([0, 9], range(10, 20), [20, 24]):
-        sink.write(score_rows(rows))
-    assert ledger().num_shards == 3
-    assert ledger().num_done() == 14
-    assert np.flatnonzero(ledger().done_rows(0)).tolist() == [0, 9]
-    assert ledger().done_rows(1).all()
-    assert np.flatnonzero(ledger().done_rows(2)).tolist() == [0, 4]
+        table.write(score_rows(rows))
+    assert table.ledger().num_shards == 3
+    assert table.ledger().num_done() == 14
+    assert np.flatnonzero(table.ledger().done_rows(0)).tolist() == [0, 9]
+    assert table.ledger().done_rows(1).all()
+    assert np.flatnonzero(table.ledger().done_rows(2)).tolist() == [0, 4]
 
 
 def test_a_plan_that_fills_its_last_shard_has_no_empty_one_behind(output: Folder):
@@ -40,18 +33,18 @@ def test_a_plan_that_fills_its_last_shard_has_no_empty_one_behind(output: Folder
     assert len(ledger.done_rows(1)) == 10
 
 
-def test_rows_in_two_parts_are_counted_once(sink: ParquetSink, ledger):
-    sink.write(score_rows([1, 2, 3]))
-    sink.write(score_rows([3, 4]))
-    assert ledger().num_done() == 4
+def test_rows_in_two_parts_are_counted_once(table: SmallTable):
+    table.write(score_rows([1, 2, 3]))
+    table.write(score_rows([3, 4]))
+    assert table.ledger().num_done() == 4
 
 
-def test_a_ledger_is_as_of_when_it_was_opened(sink: ParquetSink, ledger):
-    opened = ledger()
+def test_a_ledger_is_as_of_when_it_was_opened(table: SmallTable):
+    opened = table.ledger()
     assert opened.num_done() == 0
-    sink.write(score_rows([1]))
+    table.write(score_rows([1]))
     assert opened.num_done() == 0
-    assert ledger().num_done() == 1
+    assert table.ledger().num_done() == 1
 
 
 def torn(data: bytes, how: str) -> bytes:
@@ -71,22 +64,22 @@ def torn(data: bytes, how: str) -> bytes:
 
 @pytest.mark.parametrize("how", ["cut", "empty", "not Parquet", "no row numbers", "first page", "footer"])
 def test_a_part_that_cannot_be_read_is_removed_and_its_rows_come_again(
-    sink: ParquetSink, ledger, output: Folder, how: str, caplog: pytest.LogCaptureFixture
+    table: SmallTable, output: Folder, how: str, caplog: pytest.LogCaptureFixture
 ):
-    good, bad = sink.write(score_rows([0, 1])).part, sink.write(score_rows([2, 3])).part
+    good, bad = table.write(score_rows([0, 1])), table.write(score_rows([2, 3]))
     output.write(f"{PARTS}/{bad}", torn(output.read(f"{PARTS}/{bad}"), how))
     with caplog.at_level(logging.WARNING):
-        assert ledger().num_done() == 2
+        assert table.ledger().num_done() == 2
     [message] = [record.getMessage() for record in caplog.records]
     assert "unreadable" in message
     assert bad in message
     assert output.names(PARTS) == [good]
-    sink.write(score_rows([2, 3]))
-    assert ledger().num_done() == 4
+    table.write(score_rows([2, 3]))
+    assert table.ledger().num_done() == 4
 
 
-def test_damage_of_any_kind_never_ends_the_run(sink: ParquetSink, ledger, output: Folder):
-    name = sink.write(score_rows(range(10))).part
+def test_damage_of_any_kind_never_ends_the_run(table: SmallTable, output: Folder):
+    name = table.write(score_rows(range(10)))
     whole = output.read(f"{PARTS}/{name}")
     chance = random.Random(0)
     for _ in range(200):
@@ -94,79 +87,79 @@ def test_damage_of_any_kind_never_ends_the_run(sink: ParquetSink, ledger, output
         for _ in range(8):
             data[chance.randrange(len(data))] = chance.randrange(256)
         output.write(f"{PARTS}/{name}", bytes(data[: chance.randint(0, 2 * len(data))]))
-        assert ledger().num_done() in (0, 10)
+        assert table.ledger().num_done() in (0, 10)
 
 
-def test_a_part_under_the_name_of_another_is_not_believed(sink: ParquetSink, ledger, output: Folder):
-    first, second = sink.write(score_rows([0, 1])).part, sink.write(score_rows([12, 13])).part
+def test_a_part_under_the_name_of_another_is_not_believed(table: SmallTable, output: Folder):
+    first, second = table.write(score_rows([0, 1])), table.write(score_rows([12, 13]))
     output.write(f"{PARTS}/{first}", output.read(f"{PARTS}/{second}"))
-    assert np.flatnonzero(ledger().done_rows(0)).tolist() == []
+    assert np.flatnonzero(table.ledger().done_rows(0)).tolist() == []
     assert output.names(PARTS) == [second]
 
 
-def test_a_part_that_the_storage_does_not_give_is_kept(sink: ParquetSink, ledger, output: Folder):
-    name = sink.write(score_rows([0, 1])).part
-    opened = ledger()
+def test_a_part_that_the_storage_does_not_give_is_kept(table: SmallTable, output: Folder):
+    name = table.write(score_rows([0, 1]))
+    opened = table.ledger()
     output.remove(f"{PARTS}/{name}")
     with pytest.raises(BadOutput, match=rf"{name}: cannot be read"):
         opened.num_done()
 
 
-def test_files_beside_the_parts_are_left_alone(sink: ParquetSink, ledger, output: Folder):
-    part = sink.write(score_rows([0, 1])).part
+def test_files_beside_the_parts_are_left_alone(table: SmallTable, output: Folder):
+    part = table.write(score_rows([0, 1]))
     for name in (".DS_Store", "_SUCCESS", "notes.txt", "00000-mine.parquet", f"{part}.crc"):
         output.write(f"{PARTS}/{name}", b"mine")
-    assert ledger().num_done() == 2
+    assert table.ledger().num_done() == 2
     assert parts_by_shard(output) == {0: [part]}
     assert len(output.names(PARTS)) == 6
 
 
-def test_a_part_with_rows_that_the_plan_has_not_is_refused_by_name(sink: ParquetSink, ledger, output: Folder):
-    name, _ = store_part(output, PARTS, 2, score_rows([24, 25]))
+def test_a_part_with_rows_that_the_plan_has_not_is_refused_by_name(table: SmallTable, output: Folder):
+    name = store_part(output, PARTS, 2, score_rows([24, 25]))
     with pytest.raises(BadOutput, match=rf"{name}: has rows that the plan has not"):
-        ledger().num_done()
+        table.ledger().num_done()
 
 
-def test_failed_rows_are_told_with_their_attempt_and_by_code(sink: ParquetSink, ledger, output: Folder):
+def test_failed_rows_are_told_with_their_attempt_and_by_code(table: SmallTable, output: Folder):
     store_part(output, PARTS, 0, score_rows([0, 2, 3], code="corrupt", attempt=2))
     store_part(output, PARTS, 0, score_rows([5, 6], code="not_found"))
     store_part(output, PARTS, 0, score_rows([1, 4]))
     store_part(output, PARTS, 1, score_rows([11], code="corrupt"))
-    assert ledger().attempts_failed(0, ()).tolist() == [2, 0, 2, 2, 0, 1, 1, 0, 0, 0]
-    assert ledger().attempts_failed(0, ["not_found"]).tolist() == [0, 0, 0, 0, 0, 1, 1, 0, 0, 0]
-    assert ledger().attempts_failed(0, ["corrupt", "not_found"]).tolist() == [2, 0, 2, 2, 0, 1, 1, 0, 0, 0]
-    assert ledger().attempts_failed(1, ["timeout"]).tolist() == [0] * 10
-    assert ledger().attempts_failed(2, ()).tolist() == [0] * 5
+    assert table.ledger().attempts_failed(0, ()).tolist() == [2, 0, 2, 2, 0, 1, 1, 0, 0, 0]
+    assert table.ledger().attempts_failed(0, ["not_found"]).tolist() == [0, 0, 0, 0, 0, 1, 1, 0, 0, 0]
+    assert table.ledger().attempts_failed(0, ["corrupt", "not_found"]).tolist() == [2, 0, 2, 2, 0, 1, 1, 0, 0, 0]
+    assert table.ledger().attempts_failed(1, ["timeout"]).tolist() == [0] * 10
+    assert table.ledger().attempts_failed(2, ()).tolist() == [0] * 5
 
 
-def test_a_damaged_part_has_no_failed_rows(sink: ParquetSink, ledger, output: Folder):
-    good, bad = sink.write(score_rows([0], code="corrupt")).part, sink.write(score_rows([1], code="corrupt")).part
+def test_a_damaged_part_has_no_failed_rows(table: SmallTable, output: Folder):
+    good, bad = table.write(score_rows([0], code="corrupt")), table.write(score_rows([1], code="corrupt"))
     output.write(f"{PARTS}/{bad}", b"torn")
-    opened = ledger()
+    opened = table.ledger()
     assert opened.attempts_failed(0, ()).tolist() == [1] + [0] * 9
     assert opened.parts_by_shard == {0: [good]}
 
 
-def test_untidy_shards_are_told_apart(sink: ParquetSink, ledger):
-    sink.write(score_rows(range(0, 6)))
-    sink.write(score_rows(range(6, 10)))  # shard 0 is whole, in two parts
-    sink.write(score_rows([10, 11]))
-    sink.write(score_rows([11, 12]))  # shard 1 has a row twice
-    sink.write(score_rows([20], attempt=2), replaces=True)  # shard 2 has a row that waits
-    opened = ledger()
+def test_shards_to_be_compacted_are_told_apart(table: SmallTable):
+    table.write(score_rows(range(0, 6)))
+    table.write(score_rows(range(6, 10)))  # shard 0 is whole, in two parts
+    table.write(score_rows([10, 11]))
+    table.write(score_rows([11, 12]))  # shard 1 has a row twice
+    table.write(score_rows([20], attempt=2), replaces=True)  # shard 2 has a row that waits
+    opened = table.ledger()
     assert opened.num_done() == 13
-    assert opened.scattered_shards() == {0}
+    assert opened.fragmented_shards() == {0}
     assert opened.overlapping_shards == {1}
     assert opened.staged_shards == {2}
 
 
-def test_rows_are_found_by_a_condition_on_their_columns(sink: ParquetSink, ledger):
+def test_rows_are_found_by_a_condition_on_their_columns(table: SmallTable):
     condition = Condition("score >= 60", score_schema(VALUES, pa.schema([])), among=WITHOUT_TEXTS)
-    sink.write(score_rows([0, 3], score=70))
-    sink.write(score_rows([4], score=70, text="described"))
-    sink.write(score_rows([5], score=50))
-    sink.write(score_rows([7], code="corrupt"))
-    sink.write(score_rows([3, 8], score=90))  # 3 is in two parts
-    sink.write(score_rows([12], score=70))
-    opened = ledger()
+    table.write(score_rows([0, 3], score=70))
+    table.write(score_rows([4], score=70, text="described"))
+    table.write(score_rows([5], score=50))
+    table.write(score_rows([7], code="corrupt"))
+    table.write(score_rows([3, 8], score=90))  # 3 is in two parts
+    table.write(score_rows([12], score=70))
+    opened = table.ledger()
     assert [opened.offsets_where(shard, condition).tolist() for shard in range(3)] == [[0, 3, 8], [2], []]

@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from artimuse.sinks.parquet import ParquetSink
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -22,8 +21,8 @@ from artimuse.pipelines.backlog import ScoreBacklog, Unit
 from artimuse.table.compaction import compact_shard
 from artimuse.table.facts import read_table_facts
 from artimuse.table.open import open_table
-from artimuse.table.parts import PARTS, STAGED
-from artimuse.table.record import read_run
+from artimuse.table.parts import PARTS, STAGED, write_rows
+from artimuse.table.record import RUN_FILE
 from artimuse.table.verify import run as verify
 from tests.table.crashing import Crash, CrashingFolder
 from tests.table.score_rows import begin_run, end_run, filesystem_of, score_rows, write_manifest
@@ -72,11 +71,11 @@ class LedgerMachine(RuleBasedStateMachine):
     ) -> None:
         self.kill_the_driver()
         try:
-            ledger = open_ledger(CrashingFolder.over(self.output, num_steps), read_run(self.output))
+            ledger = open_table(CrashingFolder.over(self.output, num_steps), RUN_FILE.read(self.output))
         except Crash:
             return
-        backlog = Backlog(ledger, retry_failed=retry_failed, limit=limit)
-        self.units = list(backlog.units(rows_per_part, NoFinishing()))
+        backlog = ScoreBacklog(ledger, retry_failed=retry_failed, limit=limit)
+        self.units = list(backlog.units(rows_per_part, NoCompaction()))
         assert sum(len(unit.offsets) for unit in self.units) == backlog.num_rows
 
     @rule()
@@ -124,11 +123,11 @@ class LedgerMachine(RuleBasedStateMachine):
         candidates = [row for row in there if row // ROWS_PER_SHARD == shard]
         rows = data.draw(st.lists(st.sampled_from(candidates), min_size=1, unique=True))
         described = [score_rows([row], score=there[row][1], attempt=there[row][0], text="fine") for row in rows]
-        ParquetSink(self.output, ROWS_PER_SHARD).write(pa.concat_tables(described), replaces=True)
+        write_rows(self.output, pa.concat_tables(described), rows_per_shard=ROWS_PER_SHARD, replaces=True)
         for row in rows:
             self.versions[row] = max(self.versions[row], (there[row][0], True))
         if num_steps is not None:
-            self.finish(shard, num_steps)
+            self.compact(shard, num_steps)
 
     def good_rows_without_texts(self) -> dict[int, tuple[int, float]]:
         """Row -> attempt and score, of the rows that a reader of the table finds."""
@@ -144,10 +143,10 @@ class LedgerMachine(RuleBasedStateMachine):
         return found
 
     @rule(shard=shards, num_steps=steps_to_crash)
-    def a_shard_is_finished(self, shard: int, num_steps: int) -> None:
-        self.finish(shard, num_steps)
+    def a_shard_is_compacted(self, shard: int, num_steps: int) -> None:
+        self.compact(shard, num_steps)
 
-    def finish(self, shard: int, num_steps: int) -> None:
+    def compact(self, shard: int, num_steps: int) -> None:
         size = min(ROWS_PER_SHARD, NUM_ROWS - shard * ROWS_PER_SHARD)
         is_complete = sum(row // ROWS_PER_SHARD == shard for row in self.versions) == size
         try:
@@ -208,7 +207,7 @@ class LedgerMachine(RuleBasedStateMachine):
             score_rows([row], score=score, code=code, attempt=attempt, text=text) for row, attempt in attempts.items()
         ]
         is_retry = max(attempts.values()) > 1
-        ParquetSink(self.output, ROWS_PER_SHARD).write(pa.concat_tables(tables), replaces=is_retry)
+        write_rows(self.output, pa.concat_tables(tables), rows_per_shard=ROWS_PER_SHARD, replaces=is_retry)
         for row, attempt in attempts.items():
             self.written[row, attempt].add(score)
             self.versions[row] = max((attempt, text is not None), self.versions.get(row, (0, False)))
@@ -236,8 +235,8 @@ class LedgerMachine(RuleBasedStateMachine):
         return [unit.shard * ROWS_PER_SHARD + int(offset) for offset in unit.offsets]
 
 
-class NoFinishing:
-    """Shards are finished by a rule of their own."""
+class NoCompaction:
+    """Implements `backlog.ShardWatcher`; shards are compacted by a rule of their own."""
 
     def expect(self, shard: int, num_rows: int, *, is_complete: bool) -> None:
         pass

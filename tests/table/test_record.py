@@ -1,66 +1,77 @@
 """run.json: written whole, read back, and refused when it is not ours."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from artimuse.errors import BadOutput, RunMismatch
 from artimuse.io.folder import Folder
-from artimuse.table.record import RUN_FILE, read_run, refuse_mismatch, write_run
+from artimuse.table.record import RUN_FILE, refuse_other_settings
+from tests.table.score_rows import record
 
-RECORD = {
-    "fingerprints": {"score": {"weights": None}},
-    "plan": {"num_rows": 3},
-    "note": "Ä 🦊",
-    "config": {"limit": None},
-}
+RECORD = record(num_rows=3, note="Ä 🦊", config={"limit": None}, fingerprints={"score": {"weights": None}})
 
 
 def test_a_record_comes_back_as_it_was_written(output: Folder):
-    write_run(output, RECORD)
-    assert read_run(output) == RECORD
+    RUN_FILE.write(output, RECORD)
+    assert RUN_FILE.read(output) == RECORD
 
 
 def test_writing_again_replaces_the_record(output: Folder):
-    write_run(output, RECORD)
-    write_run(output, {**RECORD, "status": "finished"})
-    assert read_run(output) == {**RECORD, "status": "finished"}
-    assert output.names() == [RUN_FILE]
+    RUN_FILE.write(output, RECORD)
+    RUN_FILE.write(output, replace(RECORD, status="finished"))
+    assert RUN_FILE.read(output) == replace(RECORD, status="finished")
+    assert output.names() == [RUN_FILE.name] == ["run.json"]
 
 
 def test_a_person_can_read_it(output: Folder):
-    write_run(output, RECORD)
-    text = output.read(RUN_FILE).decode()
+    RUN_FILE.write(output, RECORD)
+    text = output.read(RUN_FILE.name).decode()
     assert "🦊" in text
-    assert text.count("\n") > len(RECORD)
-    assert json.loads(text) == RECORD
+    assert text.count("\n") > len(RECORD.as_dict())
+    assert json.loads(text) == RECORD.as_dict()
+
+
+def test_what_is_not_known_yet_is_left_out_and_an_empty_note_is_null(output: Folder):
+    RUN_FILE.write(output, replace(RECORD, note=None))
+    values = json.loads(output.read(RUN_FILE.name))
+    assert values["note"] is None
+    assert not {"parity", "finished_at", "report"} & values.keys()
+
+
+def test_fields_of_a_later_version_are_passed_over(output: Folder):
+    output.write(RUN_FILE.name, json.dumps({**RECORD.as_dict(), "hardware": "H100"}).encode())
+    assert RUN_FILE.read(output) == RECORD
 
 
 def test_without_a_file_there_is_no_run(output: Folder):
-    assert read_run(output) is None
+    assert RUN_FILE.read(output) is None
 
 
 @pytest.mark.parametrize("content", [b"", b'{"fingerprints": ', b"not json", b"\xff\xfe{}", b"PAR1"])
 def test_what_is_not_json_is_refused_by_name(output: Folder, content: bytes):
-    output.write(RUN_FILE, content)
+    output.write(RUN_FILE.name, content)
     with pytest.raises(BadOutput, match=r"run\.json is not valid JSON"):
-        read_run(output)
+        RUN_FILE.read(output)
 
 
-@pytest.mark.parametrize("record", [None, [], 3, {}, {"run": "wandb"}, {"fingerprints": {}}, {"plan": {}}])
-def test_json_of_another_program_is_refused_by_name(output: Folder, record: object):
-    output.write(RUN_FILE, json.dumps(record).encode())
+@pytest.mark.parametrize("values", [None, [], 3, {}, {"run": "wandb"}, {"fingerprints": {}}, {"plan": {}}])
+def test_json_of_another_program_is_refused_by_name(output: Folder, values: object):
+    output.write(RUN_FILE.name, json.dumps(values).encode())
     with pytest.raises(BadOutput, match=r"run\.json was not written by artimuse"):
-        read_run(output)
+        RUN_FILE.read(output)
 
 
 def test_a_run_that_asks_for_less_than_was_saved_may_go_on(output: Folder):
-    refuse_mismatch(output, {"score": {"weights": "a"}, "texts": {"prompt": "b"}}, {"score": {"weights": "a"}})
+    saved = replace(RECORD, fingerprints={"score": {"weights": "a"}, "texts": {"prompt": "b"}})
+    refuse_other_settings(output, saved, replace(RECORD, fingerprints={"score": {"weights": "a"}}))
 
 
 def test_a_mismatch_says_what_was_what_is_and_what_to_do(output: Folder):
+    saved = replace(RECORD, fingerprints={"score": {"weights": "a"}})
     with pytest.raises(RunMismatch) as caught:
-        refuse_mismatch(output, {"score": {"weights": "a"}}, {"score": {"weights": None}})
+        refuse_other_settings(output, saved, replace(RECORD, fingerprints={"score": {"weights": None}}))
     message = str(caught.value)
     assert message.startswith(output.url())
     assert "score weights: OUTPUT has 'a', this run has None" in message

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +14,7 @@ from artimuse.errors import BadOutput
 from artimuse.io.folder import Folder
 from artimuse.table.parts import PARTS, STAGED, store_part
 from artimuse.table.plan import shard_name
-from artimuse.table.record import read_run, write_run
+from artimuse.table.record import RUN_FILE
 from artimuse.table.verify import VerifyReport, run
 from tests.table.score_rows import begin_run, end_run, filesystem_of, score_rows, write_manifest
 
@@ -117,12 +118,12 @@ def part_of_another_table(output: Folder) -> str:
 
 
 def part_beyond_the_shard(output: Folder) -> str:
-    name, _ = store_part(output, PARTS, 2, score_rows([25, 26]))
+    name = store_part(output, PARTS, 2, score_rows([25, 26]))
     return f"{PARTS}/{name}: its rows are not of this shard"
 
 
 def part_beyond_the_plan(output: Folder) -> str:
-    name, _ = store_part(output, PARTS, 3, score_rows([30]))
+    name = store_part(output, PARTS, 3, score_rows([30]))
     return f"{PARTS}/{name}: the plan has no such shard"
 
 
@@ -153,14 +154,14 @@ def staged_rows(output: Folder) -> str:
 
 
 def other_counts(output: Folder) -> str:
-    record = read_run(output)
-    write_run(output, {**record, "report": {**record["report"], "errors": {"corrupt": 3}}})
+    record = RUN_FILE.read(output)
+    RUN_FILE.write(output, replace(record, report={**record.report, "errors": {"corrupt": 3}}))
     return "run.json: errors is {'corrupt': 3}, the files have {'corrupt': 4}"
 
 
 def other_number_of_images(output: Folder) -> str:
-    record = read_run(output)
-    write_run(output, {**record, "report": {**record["report"], "num_images": 26}})
+    record = RUN_FILE.read(output)
+    RUN_FILE.write(output, replace(record, report={**record.report, "num_images": 26}))
     return "run.json: num_images is 26, the files have 25"
 
 

@@ -2,7 +2,7 @@ import logging
 
 from rich.console import Console
 
-from artimuse.training import progress
+from artimuse.training import progress as progress_module
 from artimuse.training.progress import TrainProgress
 from artimuse.training.status import Status
 
@@ -11,7 +11,7 @@ RECORD = {"loss": 1.25, "num_samples": 8}
 
 def test_a_log_tells_each_phase_once_and_how_far_it_is(caplog, monkeypatch):
     clock = iter(range(0, 1000, 2))
-    monkeypatch.setattr(watch.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: next(clock))
     caplog.set_level(logging.INFO)
     with TrainProgress(Console(force_terminal=False)) as progress:
         for phase in ("starting the workers", "starting the workers", "training", "saving", "training"):

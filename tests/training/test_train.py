@@ -272,11 +272,11 @@ def plain_loop(config: TrainConfig, examples: Examples) -> list[tuple[float, dic
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.999))
     starts = examples.group_starts(config.questions_together)
     lengths = examples.lengths(lambda question: network.template.token_ids(network.tokenizer, question))
-    order = Order(lengths, config.batch_size, config.epochs, config.seed, starts_G=starts)
-    schedule = get_cosine_schedule_with_warmup(optimizer, math.ceil(0.03 * order.num_steps), order.num_steps)
+    sampler = Sampler(lengths, config.batch_size, config.epochs, config.seed, starts_G=starts)
+    schedule = get_cosine_schedule_with_warmup(optimizer, math.ceil(0.03 * sampler.num_steps), sampler.num_steps)
     found = []
-    for step in range(order.num_steps):
-        batch = [examples[int(number)] for number in order.examples(step)]
+    for step in range(sampler.num_steps):
+        batch = [examples[int(number)] for number in sampler.examples(step)]
         rows = [network.template.token_ids(network.tokenizer, e.question) + list(e.answer_ids) for e in batch]
         width = max(map(len, rows))
         token_ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])

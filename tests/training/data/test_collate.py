@@ -45,7 +45,7 @@ def example(uri, question=SCORE_QUESTION, answer_ids=(5, 6)):
 def test_the_prompt_is_the_one_of_inference_token_by_token(maker, picture, question):
     network = load_network(find_checkpoint("nano"), dtype=torch.float32, device="cpu")
     engine = TransformersEngine(EngineConfig(model="nano", device="cpu", dtype="float32"), network)
-    [token_ids] = maker.batch([example(picture, question)]).rows.token_ids_RS.tolist()
+    [token_ids] = maker.batch([example(picture, question)]).packed.token_ids_RS.tolist()
     assert token_ids == [*engine.prompt_ids(question).tolist(), 5, 6]
 
 
@@ -64,7 +64,7 @@ def other(tmp_path):
 def test_the_loss_is_on_the_answer_only(maker, picture, other):
     short, long = example(picture, answer_ids=[5]), example(other, answer_ids=[7, 8, 9])
     batch = maker.batch([short, long])
-    labels = batch.rows.labels_RS.tolist()
+    labels = batch.packed.labels_RS.tolist()
     length = len(prompt_ids(SCORE_QUESTION))
     assert labels[0] == [IGNORED] * length + [5, IGNORED, IGNORED]
     assert labels[1] == [IGNORED] * length + [7, 8, 9]
@@ -76,7 +76,7 @@ def test_neighbours_about_the_same_image_share_a_row(maker, picture, other):
     batch = maker.batch([*(example(picture, question) for question in questions), example(other)])
     assert batch.images_R.tolist() == [0, 1]
     assert batch.num_answer_tokens == 2 * len(batch.examples) == 18
-    row = batch.rows.token_ids_RS[0].tolist()
+    row = batch.packed.token_ids_RS[0].tolist()
     assert row.count(SPEC.config.image_token_id) == 49
     assert len(row) < 0.5 * sum(len(prompt_ids(question)) + 2 for question in questions)
 
@@ -93,7 +93,7 @@ def test_an_image_that_cannot_be_decoded_has_no_part_in_the_loss(maker, picture,
     bad.write_bytes(b"no picture")
     batch = maker.batch([example(str(bad)), example(picture), example(str(tmp_path / "gone.png"))])
     assert [image.error.code for image in batch.bad] == ["unsupported_format", "not_found"]
-    assert (batch.rows.labels_RS[[0, 2]] == IGNORED).all()
+    assert (batch.packed.labels_RS[[0, 2]] == IGNORED).all()
     assert batch.num_answer_tokens == 2
     assert len(batch.examples) == 1
 
@@ -101,7 +101,7 @@ def test_an_image_that_cannot_be_decoded_has_no_part_in_the_loss(maker, picture,
 def test_a_piece_without_examples_still_goes_through_the_network(maker):
     batch = maker.batch([])
     assert batch.pixels_IHWC.shape == (1, 448, 448, 3)
-    assert (batch.rows.labels_RS == IGNORED).all()
+    assert (batch.packed.labels_RS == IGNORED).all()
     assert batch.num_answer_tokens == 0
 
 

@@ -6,8 +6,8 @@ from artimuse.errors import BadInput
 from artimuse.io.folder import Folder
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import read_spec
-from artimuse.training.data.examples import Examples
-from artimuse.training.data.plan import write_plan
+from artimuse.training.data.examples import TRAIN_EXAMPLES, Examples
+from artimuse.training.data.plan import ExampleCounts, write_plan
 from tests.training.tables import make_table
 
 SPEC = read_spec(find_checkpoint("nano"))
@@ -25,34 +25,31 @@ def table(tmp_path):
 
 
 def plan(config, output):
-    return write_plan(config, SPEC, Folder.at(str(output)), train="train.arrow", validation="validation.arrow")
+    return write_plan(config, SPEC, Folder.at(str(output)))
 
 
 def test_all_rows_are_taken_by_default(table, tmp_path):
-    facts = plan(paper_score_finetune(table, "out"), tmp_path)
-    assert facts == {
-        "num_examples": 20,
-        "num_validation_examples": 6,
-        "num_images": 20,
-        "num_images_by_dataset": {"grey": 12, "dark": 8},
-    }
+    counts = plan(paper_score_finetune(table, "out"), tmp_path)
+    assert counts == ExampleCounts(
+        num_examples=20, num_validation_examples=6, num_images=20, num_images_by_dataset={"grey": 12, "dark": 8}
+    )
 
 
 @pytest.mark.parametrize(
     ("filters", "count"), [({"kinds": ("score",)}, 8), ({"datasets": ("grey",)}, 12), ({"split": "validation"}, 6)]
 )
 def test_rows_are_chosen_by_kind_data_set_and_split(table, tmp_path, filters, count):
-    assert plan(paper_score_finetune(table, "out", **filters), tmp_path)["num_examples"] == count
-    assert len(Examples(tmp_path / "train.arrow")) == count
+    assert plan(paper_score_finetune(table, "out", **filters), tmp_path).num_examples == count
+    assert len(Examples(tmp_path / TRAIN_EXAMPLES)) == count
 
 
 def test_each_text_is_an_example(table, tmp_path):
-    assert plan(paper_text_pretrain(table, "out"), tmp_path)["num_examples"] == 40
+    assert plan(paper_text_pretrain(table, "out"), tmp_path).num_examples == 40
 
 
 def test_without_a_validation_split_there_is_none(table, tmp_path, caplog):
-    facts = plan(paper_score_finetune(table, "out", validation_split="dev"), tmp_path)
-    assert facts["num_validation_examples"] == 0
+    counts = plan(paper_score_finetune(table, "out", validation_split="dev"), tmp_path)
+    assert counts.num_validation_examples == 0
     assert "no row of split 'dev'" in caplog.text
 
 

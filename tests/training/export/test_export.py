@@ -124,7 +124,7 @@ def test_an_export_in_the_official_layout_is_read_back_with_the_same_scores(trai
     )
     assert json.loads((tmp_path / "official" / "config.json").read_text())["architectures"] == ["InternVLChatModel"]
     np.testing.assert_allclose(model_scores(report.model), model_scores(trained[2] / "model"), atol=1e-3)
-    assert report.likeness.points < 0.01
+    assert report.comparison.points < 0.01
     num_layers = read_spec(find_checkpoint("nano")).config.get_text_config().num_hidden_layers
     assert report.num_adapters == 7 * num_layers
 

@@ -1,0 +1,7 @@
+"""`python -m artimuse`."""
+
+import sys
+
+from artimuse.cli import main
+
+sys.exit(main())
