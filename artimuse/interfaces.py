@@ -29,7 +29,7 @@ class Source(Protocol):
     """A collection of images. Only `batches` reads more than a header (JSON lines are read to learn their types)."""
 
     @property
-    def carried(self) -> "pa.Schema":
+    def passthrough(self) -> "pa.Schema":
         """The collection's own columns, under the names the score table stores them."""
         ...
 
@@ -39,7 +39,7 @@ class Source(Protocol):
         ...
 
     def batches(self) -> Iterator["pa.RecordBatch"]:
-        """Rows of image_id, uri, for images inside containers their location, and the carried columns.
+        """Rows of image_id, uri, for images inside containers their location, and the passthrough columns.
 
         In bounded memory, the same in every call.
 

@@ -29,7 +29,7 @@ from artimuse.pipelines.rows import RowDecoder, RowScorer, ScoreJob
 from artimuse.pipelines.score import run as score
 from artimuse.sources import open_source
 from artimuse.table.parts import write_rows
-from artimuse.table.plan import plan_carried_schema, write_plan
+from artimuse.table.plan import plan_passthrough_schema, write_plan
 
 WORKERS = 2
 ROWS_PER_PART = 256
@@ -80,7 +80,7 @@ def plain_run(manifest: Path, out: Path, num_rows: int) -> list[tuple[float, int
         engine=EngineConfig(name="fake"),
         strategy="ordered_100",
         limits=DecodeLimits(),
-        carried=plan_carried_schema(output),
+        passthrough=plan_passthrough_schema(output),
         with_metadata=False,
         witnesses=(),
     )

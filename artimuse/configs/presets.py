@@ -13,7 +13,7 @@ from artimuse.configs.train import PresetName, TrainConfig
 
 
 class Preset(Protocol):
-    """A configuration that wants nothing but its places; everything else may be overridden."""
+    """A configuration that needs ANNOTATIONS and OUTPUT only; everything else may be overridden."""
 
     def __call__(self, annotations: str, output: str, **overrides: Any) -> TrainConfig: ...
 

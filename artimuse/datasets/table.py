@@ -54,11 +54,11 @@ class TableReader:
         """
         splits: set[str] = set()
         num_rows = 0
-        for place in _files(root):
+        for location in _files(root):
             first_row = 0
-            for batch in _batches(place):
-                splits.update(_splits(place, batch, first_row))
-                for annotation in _annotations(place, batch, split, first_row):
+            for batch in _batches(location):
+                splits.update(_splits(location, batch, first_row))
+                for annotation in _annotations(location, batch, split, first_row):
                     num_rows += 1
                     yield annotation
                 first_row += batch.num_rows
@@ -70,27 +70,27 @@ class TableReader:
 def _files(root: str) -> list[str]:
     """The files of a table, as absolute paths or URLs."""
     local = local_path(root)
-    place = root if local is None else str(Path(local).expanduser().absolute())
-    if suffix_of(place) in _FORMATS and not (local is not None and Path(place).is_dir()):
-        return [place]
+    location = root if local is None else str(Path(local).expanduser().absolute())
+    if suffix_of(location) in _FORMATS and not (local is not None and Path(location).is_dir()):
+        return [location]
     expected = "expected a Parquet file, a folder of them, or a .jsonl file"
     try:
         names = [
             name
-            for name in Folder.at(place).names()
+            for name in Folder.at(location).names()
             if suffix_of(name) == ".parquet" and not name.startswith((".", "_"))
         ]
     except BadOutput as error:
         raise BadInput(f"{error}; {expected}") from error
     if not names:
         raise BadInput(f"{root}: no annotation table here; {expected}")
-    return [f"{place.rstrip('/')}/{name}" for name in names]
+    return [f"{location.rstrip('/')}/{name}" for name in names]
 
 
-def _batches(place: str) -> Iterator[pa.RecordBatch]:
+def _batches(location: str) -> Iterator[pa.RecordBatch]:
     """With all columns of the schema, as text except for float64 scores: 73.4 is to stay 73.4."""
-    table = _FORMATS[suffix_of(place)](place)
-    _check_columns(place, table.schema)
+    table = _FORMATS[suffix_of(location)](location)
+    _check_columns(location, table.schema)
     for batch in table.batches():
         columns = {
             field.name: (
@@ -107,21 +107,21 @@ def _type_read(field: pa.Field) -> pa.DataType:
     return pa.float64() if pa.types.is_floating(field.type) else field.type
 
 
-def _check_columns(place: str, columns: pa.Schema) -> None:
+def _check_columns(location: str, columns: pa.Schema) -> None:
     found = ", ".join(columns.names) or "none"
     if missing := [name for name in _REQUIRED if name not in columns.names]:
-        raise BadInput(f"{place}: no column {', '.join(missing)}; columns found: {found}")
+        raise BadInput(f"{location}: no column {', '.join(missing)}; columns found: {found}")
     if repeated := sorted({name for name in columns.names if columns.names.count(name) > 1}):
-        raise BadInput(f"{place}: column {', '.join(repeated)} comes twice; columns found: {found}")
+        raise BadInput(f"{location}: column {', '.join(repeated)} comes twice; columns found: {found}")
     for field in ANNOTATION_SCHEMA:
         if field.name not in columns.names:
             continue
         kind = columns.field(field.name).type
         is_integer_id = field.name == "image_id" and pa.types.is_integer(kind)
         if not (_is_number(kind) if pa.types.is_floating(field.type) else is_text(kind) or is_integer_id):
-            raise BadInput(f"{place}: column {field.name} is {kind}; expected {_type_read(field)}")
+            raise BadInput(f"{location}: column {field.name} is {kind}; expected {_type_read(field)}")
     if unknown := [name for name in columns.names if name not in ANNOTATION_SCHEMA.names]:
-        logger.warning("annotation_columns_left_out file=%s columns=%s", place, ",".join(unknown))
+        logger.warning("annotation_columns_left_out file=%s columns=%s", location, ",".join(unknown))
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -129,23 +129,23 @@ def _is_number(kind: pa.DataType) -> bool:
     return any(is_kind(kind) for is_kind in kinds)
 
 
-def _splits(place: str, batch: pa.RecordBatch, first_row: int) -> list[str]:
+def _splits(location: str, batch: pa.RecordBatch, first_row: int) -> list[str]:
     """Raises BadInput for a row without a split, which would otherwise be in none."""
     row = pc.index(pc.equal(pc.fill_null(batch.column("split"), ""), ""), True).as_py()
     if row >= 0:
-        raise BadInput(f"{_row(place, first_row + row)}: no split")
+        raise BadInput(f"{_row(location, first_row + row)}: no split")
     splits: list[str] = pc.unique(batch.column("split")).to_pylist()
     return splits
 
 
-def _annotations(place: str, batch: pa.RecordBatch, split: str, first_row: int) -> Iterator[Annotation]:
+def _annotations(location: str, batch: pa.RecordBatch, split: str, first_row: int) -> Iterator[Annotation]:
     is_asked = pc.equal(batch.column("split"), split)
     positions = np.flatnonzero(is_asked)
     rows = batch.take(pa.array(positions)).to_pylist()
     for row, position in zip(rows, positions):
-        _check_row(row, _row(place, first_row + int(position)))
-    check_uris(place, pc.if_else(is_asked, batch.column("uri"), ""), first_row=first_row)
-    uris = absolute_uris(place, pa.array([row["uri"] for row in rows], pa.string()))
+        _check_row(row, _row(location, first_row + int(position)))
+    check_uris(location, pc.if_else(is_asked, batch.column("uri"), ""), first_row=first_row)
+    uris = absolute_uris(location, pa.array([row["uri"] for row in rows], pa.string()))
     for row, uri in zip(rows, uris.to_pylist()):
         yield Annotation(
             **{name: row[name] for name in _AS_THEY_ARE},
@@ -169,5 +169,5 @@ def _check_row(row: Mapping[str, Any], where: str) -> None:
         raise BadInput(f"{where}: score {score:g}; expected {LOWEST:g} to {HIGHEST:g}")
 
 
-def _row(place: str, number: int) -> str:
-    return f"{place}, row {number} (rows count from 0)"
+def _row(location: str, number: int) -> str:
+    return f"{location}, row {number} (rows count from 0)"

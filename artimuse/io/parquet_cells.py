@@ -40,13 +40,13 @@ def _is_bytes(kind: pa.DataType) -> bool:
     return any(is_kind(kind) for is_kind in kinds)
 
 
-def read_cell(place: str, column: str, row: int) -> bytes | None:
+def read_cell(location: str, column: str, row: int) -> bytes | None:
     """One file stays open per process, because neighbouring rows follow each other. Raises as `ParquetCells`."""
     with _lock:
-        if _latest and (_latest[-1].place, _latest[-1].column) != (place, column):
+        if _latest and (_latest[-1].location, _latest[-1].column) != (location, column):
             _latest.pop().close()
         if not _latest:
-            _latest.append(ParquetCells(place, column))
+            _latest.append(ParquetCells(location, column))
         try:
             return _latest[-1].read(row)
         except Exception:
@@ -58,11 +58,11 @@ def read_cell(place: str, column: str, row: int) -> bytes | None:
 class ParquetCells:
     """One column of one file. Rows that follow each other are read once, slice by slice."""
 
-    def __init__(self, place: str, column: str) -> None:
+    def __init__(self, location: str, column: str) -> None:
         """`column` is a leaf, as of `image_leaf`. Raises what the storage or the file's reader raises."""
-        self.place = place
+        self.location = location
         self.column = column
-        self._file = open_file(place, read_ahead_bytes=_READ_AHEAD_BYTES)
+        self._file = open_file(location, read_ahead_bytes=_READ_AHEAD_BYTES)
         self._parquet = pq.ParquetFile(
             self._file, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
         )

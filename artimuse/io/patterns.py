@@ -63,16 +63,16 @@ class Matcher:
         return frozenset(used)
 
 
-def is_pattern(place: str) -> bool:
-    return has_magic(place) or _BRACES.search(place) is not None
+def is_pattern(location: str) -> bool:
+    return has_magic(location) or _BRACES.search(location) is not None
 
 
-def split_pattern(place: str) -> tuple[str, str]:
+def split_pattern(location: str) -> tuple[str, str]:
     """The longest part of a path or URL without wildcards, and the rest."""
-    first = re.search(rf"[*?[]|{_BRACES.pattern}", place)
-    assert first, place
-    root, _, _ = place[: first.start()].rpartition("/")
-    return root or "/", place[len(root) + 1 :]
+    first = re.search(rf"[*?[]|{_BRACES.pattern}", location)
+    assert first, location
+    root, _, _ = location[: first.start()].rpartition("/")
+    return root or "/", location[len(root) + 1 :]
 
 
 def literal_start(segment: str) -> str:
@@ -80,9 +80,9 @@ def literal_start(segment: str) -> str:
     return re.split(r"[*?[]", segment, maxsplit=1)[0]
 
 
-def expand_braces(place: str) -> Iterator[str]:
+def expand_braces(location: str) -> Iterator[str]:
     """As bash does: `{000..999}` counts, keeping leading zeros; `{a,b}` lists."""
-    pieces = _BRACES.split(place)
+    pieces = _BRACES.split(location)
     for chosen in product(*(_choices(group) for group in pieces[1::2])):
         yield "".join(literal + choice for literal, choice in zip(pieces[::2], (*chosen, "")))
 

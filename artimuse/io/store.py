@@ -50,7 +50,7 @@ class Store:
 
     def exists(self, path: str) -> bool:
         try:
-            # Not `filesystem.exists`: that calls a place it cannot reach absent.
+            # Not `filesystem.exists`: that calls a location that it cannot reach absent.
             with_retries(lambda: self._fresh_info(path))
         except (FileNotFoundError, NotADirectoryError):
             return False

@@ -70,7 +70,7 @@ def _prove(job: ScoreJob, token: str, node_id: str, weights: str | None) -> str:
     """Runs on the node that is to prove itself; returns what it lacks as a sentence, empty if nothing."""
     try:
         if not job.output.exists(_token_file(token, "driver")):
-            return f"OUTPUT {job.output.url()} is not the same place as on the driver"
+            return f"OUTPUT {job.output.url()} is not the same location as on the driver"
         refuse_blind_node(job)
         if weights:
             _refuse_other_weights(job.engine.model, weights)

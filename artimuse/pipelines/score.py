@@ -36,7 +36,7 @@ from artimuse.table.plan import (
     PlanFacts,
     locations,
     num_shard_rows,
-    plan_carried_schema,
+    plan_passthrough_schema,
     read_plan_rows,
     write_plan,
 )
@@ -123,8 +123,8 @@ class ScoreRun:
         self.condition = None
         if self.texts:
             values_K = STRATEGIES[self.config.strategy].values_K
-            carried = plan_carried_schema(self.output)
-            schema = score_schema(values_K, carried, with_metadata=self.config.image_metadata)
+            passthrough = plan_passthrough_schema(self.output)
+            schema = score_schema(values_K, passthrough, with_metadata=self.config.image_metadata)
             self.condition = Condition(self.texts.where, schema, among=WITHOUT_TEXTS)
 
     def _new_plan(self) -> PlanFacts:
@@ -182,7 +182,7 @@ class ScoreRun:
             limits=self.config.limits,
             texts=self.texts,
             with_metadata=self.config.image_metadata,
-            carried=plan_carried_schema(self.output),
+            passthrough=plan_passthrough_schema(self.output),
             witnesses=tuple(_witnesses(self.config, self.output)),
         )
 

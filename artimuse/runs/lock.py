@@ -139,7 +139,7 @@ class ObjectLock(Lock):
         self._claim = _Claim.own()
         self._beat_at = 0.0
         """By the monotonic clock."""
-        self._usurper: _Claim | None = None
+        self._other_owner: _Claim | None = None
         self._released = threading.Event()
         self._beating = threading.Thread(target=self._keep_beating, name="output-lock", daemon=True)
 
@@ -148,8 +148,8 @@ class ObjectLock(Lock):
         self._wait_until_stale()
         self._write()
         time.sleep(self.times.settle_s)
-        if self._find_usurper():
-            raise _held_by(self.output, self._usurper)
+        if self._find_other_owner():
+            raise _held_by(self.output, self._other_owner)
         self._beating.start()
 
     def release(self) -> None:
@@ -157,16 +157,16 @@ class ObjectLock(Lock):
         self._beating.join()
         # Without the storage the lock gets stale by itself.
         with suppress(BadOutput):
-            if not self._find_usurper():
+            if not self._find_other_owner():
                 self.output.remove(LOCK_FILE)
 
     def check(self) -> None:
         silent_s = time.monotonic() - self._beat_at
-        if silent_s > self.times.stale_after_s and not self._usurper:
-            self._find_usurper()  # this process was stopped for long, or the storage was away
-        if self._usurper:
+        if silent_s > self.times.stale_after_s and not self._other_owner:
+            self._find_other_owner()  # this process was stopped for long, or the storage was away
+        if self._other_owner:
             raise OutputLocked(
-                f"{self.output.url()}: another run ({_name(self._usurper)}) has taken over,"
+                f"{self.output.url()}: another run ({_name(self._other_owner)}) has taken over,"
                 f" having heard nothing of this one for {self.times.stale_after_s:.0f} s; this one stops"
             )
 
@@ -191,19 +191,19 @@ class ObjectLock(Lock):
         logger.warning("%s: it is not; taking over", self.output.url())
 
     def _keep_beating(self) -> None:
-        while not self._released.wait(self.times.beat_s) and not self._usurper:
+        while not self._released.wait(self.times.beat_s) and not self._other_owner:
             # A storage that fails now may answer the next time; until then `check` watches the clock.
             with suppress(BadOutput):
-                if not self._find_usurper():
+                if not self._find_other_owner():
                     self._claim = replace(self._claim, beat=self._claim.beat + 1)
                     self._write()
 
-    def _find_usurper(self) -> bool:
+    def _find_other_owner(self) -> bool:
         """Whether the lock is someone else's now."""
         now = self._read()
         if now is not None and now.owner != self._claim.owner:
-            self._usurper = now
-        return self._usurper is not None
+            self._other_owner = now
+        return self._other_owner is not None
 
     def _read(self) -> _Claim | None:
         try:

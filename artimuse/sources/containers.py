@@ -12,11 +12,11 @@ from artimuse.sources.suffixes import count_suffix, suffix_of
 
 
 class ContainerFiles:
-    """What INPUT names, file by file: each as its place and its path below INPUT."""
+    """What INPUT names, file by file: each as its location and its path below INPUT."""
 
-    def __init__(self, place: str, suffix: str, *, is_folder: bool = False, is_glob: bool = False) -> None:
-        """`place` is an absolute path or a URL."""
-        self.place = place
+    def __init__(self, location: str, suffix: str, *, is_folder: bool = False, is_glob: bool = False) -> None:
+        """`location` is an absolute path or a URL."""
+        self.location = location
         self.suffix = suffix
         self.is_one = not (is_folder or is_glob)
         self._is_folder = is_folder
@@ -27,22 +27,22 @@ class ContainerFiles:
         """Raises BadInput if there is none."""
         self.skipped.clear()
         has_files = False
-        for place, path in self._found():
+        for location, path in self._found():
             has_files = True
-            yield place, path
+            yield location, path
         if not has_files:
-            raise BadInput(f"{self.place}: no {self.suffix} file here")
+            raise BadInput(f"{self.location}: no {self.suffix} file here")
 
     def _found(self) -> Iterator[tuple[str, str]]:
         if self.is_one:
-            yield self.place, PurePosixPath(self.place).name
+            yield self.location, PurePosixPath(self.location).name
             return
         if self._is_folder:
-            root, paths = self.place, list_files(self.place, EVERYTHING)
+            root, paths = self.location, list_files(self.location, EVERYTHING)
         else:
-            root, pattern = split_pattern(self.place)
+            root, pattern = split_pattern(self.location)
             if local_path(root) is not None and not Path(root).is_dir():
-                raise BadInput(f"{self.place}: nothing matches, because {root} is not a directory")
+                raise BadInput(f"{self.location}: nothing matches, because {root} is not a directory")
             paths = list_matches(root, pattern)
         for path in paths:
             if suffix_of(path) == self.suffix:

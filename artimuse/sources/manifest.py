@@ -1,4 +1,4 @@
-"""A manifest as a collection: a table with a column `uri`, perhaps `image_id`, and columns to carry along."""
+"""A manifest as a collection: a table with a column `uri`, perhaps `image_id`, and passthrough columns."""
 
 import logging
 from collections import Counter
@@ -12,7 +12,7 @@ from artimuse.errors import BadInput
 from artimuse.sources.suffixes import suffix_of
 from artimuse.sources.tables import TABLES, is_text
 from artimuse.sources.uris import absolute_uris, check_uris
-from artimuse.table.schema import IMAGE_ID, URI, carried_name, fold_case
+from artimuse.table.schema import IMAGE_ID, URI, fold_case, passthrough_name
 
 logger = logging.getLogger(__name__)
 
@@ -22,17 +22,19 @@ class ManifestSource:
 
     skipped: Mapping[str, int] = MappingProxyType({})
 
-    def __init__(self, place: str, *, allow_http: bool = False) -> None:
-        """`place` is an absolute path or an fsspec URL."""
-        self.place = place
+    def __init__(self, location: str, *, allow_http: bool = False) -> None:
+        """`location` is an absolute path or an fsspec URL."""
+        self.location = location
         self.allow_http = allow_http
-        self._table = TABLES[suffix_of(place)](place)
+        self._table = TABLES[suffix_of(location)](location)
         columns = self._table.schema
         self._check_columns(columns)
-        self._carried_names = [name for name in columns.names if name not in ("uri", "image_id")]
-        self.carried = pa.schema([columns.field(name).with_name(carried_name(name)) for name in self._carried_names])
+        self._passthrough_names = [name for name in columns.names if name not in ("uri", "image_id")]
+        self.passthrough = pa.schema(
+            [columns.field(name).with_name(passthrough_name(name)) for name in self._passthrough_names]
+        )
         self._id_column = "image_id" if "image_id" in columns.names else "uri"
-        self._schema = pa.schema([IMAGE_ID, URI, *self.carried])
+        self._schema = pa.schema([IMAGE_ID, URI, *self.passthrough])
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         self._report_renamed()
@@ -41,27 +43,31 @@ class ManifestSource:
             yield self._rows(batch, num_rows)
             num_rows += batch.num_rows
         if not num_rows:
-            raise BadInput(f"{self.place}: no rows in this manifest")
+            raise BadInput(f"{self.location}: no rows in this manifest")
 
     def _check_columns(self, columns: pa.Schema) -> None:
         found = ", ".join(columns.names) or "none"
         if "uri" not in columns.names:
-            raise BadInput(f"{self.place}: no column `uri` with the path or URL of each image; columns found: {found}")
-        stored = [carried_name(name) if name not in ("uri", "image_id") else name for name in columns.names]
+            raise BadInput(
+                f"{self.location}: no column `uri` with the path or URL of each image; columns found: {found}"
+            )
+        stored = [passthrough_name(name) if name not in ("uri", "image_id") else name for name in columns.names]
         folded = Counter(map(fold_case, stored))
         if repeated := [name for name, count in folded.items() if count > 1]:
             raise BadInput(
-                f"{self.place}: more than one column would be stored as {', '.join(repeated)}, upper and lower case"
+                f"{self.location}: more than one column would be stored as {', '.join(repeated)}, upper and lower case"
                 f" being the same to SQL; columns found: {found}"
             )
         for field in columns:
             is_number = field.name == "image_id" and pa.types.is_integer(field.type)
             if field.name in ("uri", "image_id") and not is_number and not is_text(field.type):
-                raise BadInput(f"{self.place}: column `{field.name}` is {field.type}; expected string")
+                raise BadInput(f"{self.location}: column `{field.name}` is {field.type}; expected string")
 
     def _report_renamed(self) -> None:
         renamed = [
-            f"{name}={stored}" for name, stored in zip(self._carried_names, self.carried.names) if name != stored
+            f"{name}={stored}"
+            for name, stored in zip(self._passthrough_names, self.passthrough.names)
+            if name != stored
         ]
         if renamed:
             logger.warning("manifest_columns_renamed %s", " ".join(renamed))
@@ -70,13 +76,13 @@ class ManifestSource:
         written = {name: batch.column(name).cast(pa.string()) for name in {"uri", self._id_column}}
         for name, texts in written.items():
             self._refuse_missing(name, texts, first_row)
-        uris = absolute_uris(self.place, written["uri"])
-        check_uris(self.place, uris, first_row=first_row, allow_http=self.allow_http)
-        carried = [batch.column(name) for name in self._carried_names]
-        return pa.RecordBatch.from_arrays([written[self._id_column], uris, *carried], schema=self._schema)
+        uris = absolute_uris(self.location, written["uri"])
+        check_uris(self.location, uris, first_row=first_row, allow_http=self.allow_http)
+        passthrough = [batch.column(name) for name in self._passthrough_names]
+        return pa.RecordBatch.from_arrays([written[self._id_column], uris, *passthrough], schema=self._schema)
 
     def _refuse_missing(self, name: str, texts: pa.Array, first_row: int) -> None:
         is_missing = pc.equal(pc.fill_null(texts, ""), "")
         row = pc.index(is_missing, True).as_py()
         if row >= 0:
-            raise BadInput(f"{self.place}: no {name} in row {first_row + row} (rows count from 0)")
+            raise BadInput(f"{self.location}: no {name} in row {first_row + row} (rows count from 0)")

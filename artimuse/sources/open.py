@@ -11,11 +11,9 @@ from artimuse.io.listing import list_files
 from artimuse.io.location import local_path
 from artimuse.io.patterns import EVERYTHING, is_pattern
 from artimuse.sources.containers import ContainerFiles
-from artimuse.sources.folder import FolderSource
-from artimuse.sources.glob import GlobSource
+from artimuse.sources.files import FolderSource, GlobSource, SingleSource
 from artimuse.sources.manifest import ManifestSource
 from artimuse.sources.parquet_images import ParquetImagesSource, has_uris
-from artimuse.sources.single import SingleSource
 from artimuse.sources.suffixes import image_suffixes, suffix_of
 from artimuse.sources.tables import TABLES
 from artimuse.sources.tars import TarSource
@@ -36,40 +34,42 @@ def open_source(
 
     Raises BadInput, saying what INPUT can be, if it is not there or not of a known kind.
     """
-    place = _absolute(input)
-    suffix, suffixes = suffix_of(place), image_suffixes(formats)
-    if place.endswith(_COMPRESSED):
+    location = _absolute(input)
+    suffix, suffixes = suffix_of(location), image_suffixes(formats)
+    if location.endswith(_COMPRESSED):
         raise BadInput(f"{input}: a compressed tar, whose members cannot be read by offset. Decompress it.")
-    files = _containers(place, suffix, suffixes, image_column)
+    files = _containers(location, suffix, suffixes, image_column)
     if files and files.suffix == ".parquet":
         return ParquetImagesSource(files, image_column=image_column)
     if image_column:
         raise BadInput(f"{input}: not Parquet, and has no column `{image_column}` (--image-column)")
     if files:
         return TarSource(files, suffixes=suffixes)
-    if _is_folder(place, suffix, suffixes):
-        return FolderSource(place.rstrip("/") or "/", suffixes=suffixes)
-    if _is_glob(place):
-        return GlobSource(place)
+    if _is_folder(location, suffix, suffixes):
+        return FolderSource(location.rstrip("/") or "/", suffixes=suffixes)
+    if _is_glob(location):
+        return GlobSource(location)
     if suffix in TABLES:
-        return ManifestSource(place, allow_http=allow_http)
+        return ManifestSource(location, allow_http=allow_http)
     if suffix in suffixes:
-        return SingleSource(place, allow_http=allow_http)
+        return SingleSource(location, allow_http=allow_http)
     raise BadInput(f"{input}: not a collection this version reads. {_ACCEPTED}.")
 
 
-def _containers(place: str, suffix: str, suffixes: Collection[str], image_column: str | None) -> ContainerFiles | None:
+def _containers(
+    location: str, suffix: str, suffixes: Collection[str], image_column: str | None
+) -> ContainerFiles | None:
     """The files that images are inside of; None if INPUT names the images themselves, or a manifest."""
-    if _is_folder(place, suffix, suffixes):
-        root = place.rstrip("/") or "/"
+    if _is_folder(location, suffix, suffixes):
+        root = location.rstrip("/") or "/"
         found = ".parquet" if image_column else _kind_of_folder(root, suffixes)
         return ContainerFiles(root, found, is_folder=True) if found else None
     if suffix not in _CONTAINERS:
         return None
-    if _is_glob(place):
-        return ContainerFiles(place, suffix, is_glob=True)
-    is_manifest = suffix == ".parquet" and not image_column and has_uris(place)
-    return None if is_manifest else ContainerFiles(place, suffix)
+    if _is_glob(location):
+        return ContainerFiles(location, suffix, is_glob=True)
+    is_manifest = suffix == ".parquet" and not image_column and has_uris(location)
+    return None if is_manifest else ContainerFiles(location, suffix)
 
 
 def _kind_of_folder(root: str, suffixes: Collection[str]) -> str | None:
@@ -83,16 +83,16 @@ def _kind_of_folder(root: str, suffixes: Collection[str]) -> str | None:
     return next((suffix for suffix in _CONTAINERS if suffix in found), None)
 
 
-def _is_folder(place: str, suffix: str, suffixes: Collection[str]) -> bool:
+def _is_folder(location: str, suffix: str, suffixes: Collection[str]) -> bool:
     """On a store, which has no directories, what looks neither like a file nor like a pattern."""
-    if local_path(place) is not None:
-        return Path(place).is_dir()
+    if local_path(location) is not None:
+        return Path(location).is_dir()
     looks_like_file = suffix in suffixes or suffix in TABLES or suffix in _CONTAINERS
-    return not is_http(place) and not is_pattern(place) and (place.endswith("/") or not looks_like_file)
+    return not is_http(location) and not is_pattern(location) and (location.endswith("/") or not looks_like_file)
 
 
-def _is_glob(place: str) -> bool:
-    return is_pattern(place) and not _exists(place)
+def _is_glob(location: str) -> bool:
+    return is_pattern(location) and not _exists(location)
 
 
 def _absolute(input: str) -> str:
@@ -106,11 +106,11 @@ def _absolute(input: str) -> str:
     return str(path)
 
 
-def _exists(place: str) -> bool:
-    path = local_path(place)
+def _exists(location: str) -> bool:
+    path = local_path(location)
     if path is None:
-        return is_http(place)  # whose `?` is no wildcard
+        return is_http(location)  # whose `?` is no wildcard
     try:
         return Path(path).exists()
     except OSError as error:
-        raise BadInput(f"{place}: cannot be looked at ({error.strerror})") from error
+        raise BadInput(f"{location}: cannot be looked at ({error.strerror})") from error

@@ -15,7 +15,7 @@ from artimuse.io.parquet_cells import IMAGE_COLUMNS, image_leaf
 from artimuse.io.reading import open_input
 from artimuse.sources.containers import ContainerFiles
 from artimuse.sources.files import BATCH_ROWS
-from artimuse.table.schema import COLUMN, IMAGE_ID, OFFSET, URI, carried_name
+from artimuse.table.schema import COLUMN, IMAGE_ID, OFFSET, URI, passthrough_name
 
 logger = logging.getLogger(__name__)
 
@@ -26,74 +26,74 @@ _BUFFER_BYTES = 2**20
 class ParquetImagesSource:
     """The id is the column `image_id`, or `path/below/INPUT.parquet#row` with rows counted from 0.
 
-    All files have the columns of the first. Those with bytes in them are left out of what is carried.
+    All files have the columns of the first. Those with bytes in them are left out of the passthrough columns.
     """
 
     def __init__(self, files: ContainerFiles, *, image_column: str | None) -> None:
         """Raises BadInput if the first file has no column with images, or not the one asked for."""
         self.files = files
-        place, _ = next(iter(files))
-        with _opened(place) as parquet:
+        location, _ = next(iter(files))
+        with _opened(location) as parquet:
             columns = parquet.schema_arrow
-        self._column, self._leaf = _find_images(place, columns, image_column)
+        self._column, self._leaf = _find_images(location, columns, image_column)
         self._has_ids = "image_id" in columns.names
         if self._has_ids and not _is_id(columns.field("image_id").type):
-            raise BadInput(f"{place}: column `image_id` is {columns.field('image_id').type}; expected string")
+            raise BadInput(f"{location}: column `image_id` is {columns.field('image_id').type}; expected string")
         others = [field for field in columns if field.name not in ("image_id", self._column)]
         self._left_out = [field.name for field in others if image_leaf(field)]
-        self._carried = pa.schema([field for field in others if field.name not in self._left_out])
-        self.carried = pa.schema([field.with_name(carried_name(field.name)) for field in self._carried])
-        if repeated := sorted({name for name in self.carried.names if self.carried.names.count(name) > 1}):
-            raise BadInput(f"{place}: more than one column would be stored as {', '.join(repeated)}")
+        self._passthrough = pa.schema([field for field in others if field.name not in self._left_out])
+        self.passthrough = pa.schema([field.with_name(passthrough_name(field.name)) for field in self._passthrough])
+        if repeated := sorted({name for name in self.passthrough.names if self.passthrough.names.count(name) > 1}):
+            raise BadInput(f"{location}: more than one column would be stored as {', '.join(repeated)}")
         self.skipped: Mapping[str, int] = {}
-        self._schema = pa.schema([IMAGE_ID, URI, OFFSET, COLUMN, *self.carried])
+        self._schema = pa.schema([IMAGE_ID, URI, OFFSET, COLUMN, *self.passthrough])
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         if self._left_out:
             logger.warning("parquet_columns_left_out columns=%s", ",".join(self._left_out))
         has_rows = False
-        for place, path in self.files:
-            with _opened(place) as parquet:
-                for batch in self._batches_of(place, path, parquet):
+        for location, path in self.files:
+            with _opened(location) as parquet:
+                for batch in self._batches_of(location, path, parquet):
                     has_rows = True
                     yield batch
         self.skipped = dict(self.files.skipped.most_common())
         if not has_rows:
-            raise BadInput(f"{self.files.place}: no rows")
+            raise BadInput(f"{self.files.location}: no rows")
 
-    def _batches_of(self, place: str, path: str, parquet: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
-        self._refuse_other_columns(place, parquet.schema_arrow)
-        wanted = [*self._carried.names, *(["image_id"] if self._has_ids else [])]
+    def _batches_of(self, location: str, path: str, parquet: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+        self._refuse_other_columns(location, parquet.schema_arrow)
+        wanted = [*self._passthrough.names, *(["image_id"] if self._has_ids else [])]
         first = 0
         for batch in parquet.iter_batches(BATCH_ROWS, columns=wanted):
             rows = pa.array(np.arange(first, first + batch.num_rows))
             written = rows.cast(pa.string())
-            uris = pc.binary_join_element_wise(file_uri(place), written, "#")
+            uris = pc.binary_join_element_wise(file_uri(location), written, "#")
             if self._has_ids:
                 ids = batch.column("image_id").cast(pa.string())
-                _refuse_missing(place, ids, first)
+                _refuse_missing(location, ids, first)
             else:
                 ids = pc.binary_join_element_wise(printable(path), written, "#")
             column = pa.repeat(self._leaf, batch.num_rows)
-            carried = [batch.column(name) for name in self._carried.names]
-            yield pa.RecordBatch.from_arrays([ids, uris, rows, column, *carried], schema=self._schema)
+            passthrough = [batch.column(name) for name in self._passthrough.names]
+            yield pa.RecordBatch.from_arrays([ids, uris, rows, column, *passthrough], schema=self._schema)
             first += batch.num_rows
 
-    def _refuse_other_columns(self, place: str, columns: pa.Schema) -> None:
-        expected = {field.name: field.type for field in self._carried}
+    def _refuse_other_columns(self, location: str, columns: pa.Schema) -> None:
+        expected = {field.name: field.type for field in self._passthrough}
         found = {field.name: field.type for field in columns if field.name in expected}
         leaf = image_leaf(columns.field(self._column)) if self._column in columns.names else None
         if found != expected or leaf != self._leaf or self._has_ids != ("image_id" in columns.names):
-            raise BadInput(f"{place}: its columns are not those of the first file: {', '.join(columns.names)}")
+            raise BadInput(f"{location}: its columns are not those of the first file: {', '.join(columns.names)}")
 
 
-def has_uris(place: str) -> bool:
+def has_uris(location: str) -> bool:
     """True if the Parquet file is a manifest, which has a column `uri`."""
-    with _opened(place) as parquet:
+    with _opened(location) as parquet:
         return "uri" in parquet.schema_arrow.names
 
 
-def _find_images(place: str, columns: pa.Schema, asked: str | None) -> tuple[str, str]:
+def _find_images(location: str, columns: pa.Schema, asked: str | None) -> tuple[str, str]:
     """The column and its leaf."""
     found = ", ".join(f"{field.name} ({field.type})" for field in columns) or "none"
     for name in [asked] if asked else IMAGE_COLUMNS:
@@ -103,26 +103,27 @@ def _find_images(place: str, columns: pa.Schema, asked: str | None) -> tuple[str
         f"column `{asked}` does not hold images"
         if asked
         else (
-            f"no column with images ({', '.join(IMAGE_COLUMNS)}, or --image-column), and none with their places (`uri`)"
+            f"no column with images ({', '.join(IMAGE_COLUMNS)}, or --image-column),"
+            " and none with their locations (`uri`)"
         )
     )
-    raise BadInput(f"{place}: {expected}: binary, or a struct with binary `bytes`. Columns found: {found}")
+    raise BadInput(f"{location}: {expected}: binary, or a struct with binary `bytes`. Columns found: {found}")
 
 
 def _is_id(kind: pa.DataType) -> bool:
     return any(is_kind(kind) for is_kind in (pa.types.is_integer, pa.types.is_string, pa.types.is_large_string))
 
 
-def _refuse_missing(place: str, ids: pa.Array, first_row: int) -> None:
+def _refuse_missing(location: str, ids: pa.Array, first_row: int) -> None:
     row = pc.index(pc.equal(pc.fill_null(ids, ""), ""), True).as_py()
     if row >= 0:
-        raise BadInput(f"{place}: no image_id in row {first_row + row} (rows count from 0)")
+        raise BadInput(f"{location}: no image_id in row {first_row + row} (rows count from 0)")
 
 
 @contextmanager
-def _opened(place: str) -> Iterator[pq.ParquetFile]:
+def _opened(location: str) -> Iterator[pq.ParquetFile]:
     with (
-        open_input(place, read_ahead_bytes=_READ_AHEAD_BYTES) as file,
+        open_input(location, read_ahead_bytes=_READ_AHEAD_BYTES) as file,
         pq.ParquetFile(file, buffer_size=_BUFFER_BYTES) as parquet,
     ):
         yield parquet

@@ -33,16 +33,16 @@ _TEXTS = ("json", "txt")
 class TarSource:
     """The id is the member's key, its path without suffixes; of a folder or glob of tars, `path/of.tar#key`.
 
-    `.json` and `.txt` members that stand next to an image under the same key are carried as text.
+    `.json` and `.txt` members that stand next to an image under the same key become passthrough columns.
     """
 
-    carried = pa.schema([pa.field(name, pa.string()) for name in _TEXTS])
+    passthrough = pa.schema([pa.field(name, pa.string()) for name in _TEXTS])
 
     def __init__(self, files: ContainerFiles, *, suffixes: Collection[str]) -> None:
         self.files = files
         self.suffixes = frozenset(suffixes)
         self.skipped: Mapping[str, int] = {}
-        self._schema = pa.schema([IMAGE_ID, URI, OFFSET, LENGTH, *self.carried])
+        self._schema = pa.schema([IMAGE_ID, URI, OFFSET, LENGTH, *self.passthrough])
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         skipped = Counter[str]()
@@ -58,17 +58,17 @@ class TarSource:
                     yield index.rows.slice(first, BATCH_ROWS)
         self.skipped = dict((skipped + self.files.skipped).most_common())
         if not has_images:
-            raise BadInput(f"{self.files.place}: no member is an image, named {', '.join(sorted(self.suffixes))}")
+            raise BadInput(f"{self.files.location}: no member is an image, named {', '.join(sorted(self.suffixes))}")
 
     def _index(self, found: tuple[str, str]) -> "_Index":
-        place, path = found
+        location, path = found
         prefix = "" if self.files.is_one else f"{printable(path)}#"
         columns: dict[str, list[str | int | None]] = {name: [] for name in self._schema.names}
         skipped = Counter[str]()
-        with open_input(place, read_ahead_bytes=READ_AHEAD_BYTES) as file:
-            for sample in _samples(place, file, self.suffixes, skipped):
+        with open_input(location, read_ahead_bytes=READ_AHEAD_BYTES) as file:
+            for sample in _samples(location, file, self.suffixes, skipped):
                 for name, offset, length in sample.images:
-                    uri = f"{file_uri(place)}#{printable(name).replace('#', '%23')}"
+                    uri = f"{file_uri(location)}#{printable(name).replace('#', '%23')}"
                     row = (prefix + sample.key, uri, offset, length, *(sample.texts.get(text) for text in _TEXTS))
                     for column, value in zip(columns.values(), row):
                         column.append(value)
@@ -91,8 +91,8 @@ class _Sample:
     texts: dict[str, str] = field(default_factory=dict)
 
 
-def _samples(place: str, file: BinaryIO, suffixes: Collection[str], skipped: Counter[str]) -> Iterator[_Sample]:
-    named = ((member.name.removeprefix("./"), member) for member in tar_members(place, file))
+def _samples(location: str, file: BinaryIO, suffixes: Collection[str], skipped: Counter[str]) -> Iterator[_Sample]:
+    named = ((member.name.removeprefix("./"), member) for member in tar_members(location, file))
     for key, members in groupby(named, key=lambda pair: _key(pair[0])):
         sample, texts = _Sample(printable(key)), []
         for name, member in members:
@@ -104,7 +104,7 @@ def _samples(place: str, file: BinaryIO, suffixes: Collection[str], skipped: Cou
             elif kind in _TEXTS:
                 texts.append(name)
                 # Read now: the next header is behind it.
-                sample.texts[kind] = _text(place, file, name, member.size)
+                sample.texts[kind] = _text(location, file, name, member.size)
             else:
                 count_suffix(skipped, name)
         if sample.images:
@@ -124,7 +124,7 @@ def _is_hidden(name: str) -> bool:
     return any(segment.startswith(".") for segment in name.split("/"))
 
 
-def _text(place: str, file: BinaryIO, name: str, num_bytes: int) -> str:
+def _text(location: str, file: BinaryIO, name: str, num_bytes: int) -> str:
     if num_bytes > MAX_TEXT_BYTES:
-        raise BadInput(f"{place}: {name} has {num_bytes} bytes; texts beside images may have {MAX_TEXT_BYTES}")
+        raise BadInput(f"{location}: {name} has {num_bytes} bytes; texts beside images may have {MAX_TEXT_BYTES}")
     return file.read(num_bytes).decode("utf-8", "backslashreplace")

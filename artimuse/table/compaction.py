@@ -1,6 +1,6 @@
 """Compaction of a shard: every row once, in its latest version, in few files.
 
-What is new is stored before anything is removed, and never in place of something later: a crash between any two
+What is new is stored before anything is removed, and never instead of something later: a crash between any two
 steps leaves parts from which the next call goes on.
 """
 
@@ -54,7 +54,7 @@ class _Target:
 def compact_shard(output: Folder, shard: int, *, is_complete: bool) -> None:
     """Makes the parts of one shard hold each row once.
 
-    A row that stands in several parts stays in one. Staged rows, and any others of a later version, take the place of
+    A row that stands in several parts stays in one. Staged rows, and any others of a later version, take the places of
     those of the same number. The parts of a complete shard become as few as `MAX_PART_BYTES` allows.
     """
     while not _compact_once(output, shard, is_complete=is_complete):
@@ -62,7 +62,7 @@ def compact_shard(output: Folder, shard: int, *, is_complete: bool) -> None:
 
 
 def _compact_once(output: Folder, shard: int, *, is_complete: bool) -> bool:
-    """False if a damaged part turned up, and was removed, before everything was in its place."""
+    """False if a damaged part turned up, and was removed, before everything was in its part."""
     parts = _inventory(output, shard)
     if not parts:
         return True
@@ -133,30 +133,30 @@ class _Latest:
     def __init__(self, parts: Sequence[_Part]) -> None:
         numbers = np.concatenate([part.numbers for part in parts])
         versions = np.concatenate([part.versions for part in parts])
-        places = np.repeat(np.arange(len(parts)), [len(part.numbers) for part in parts])
-        order = np.lexsort((places, -versions, numbers))
+        part_indices = np.repeat(np.arange(len(parts)), [len(part.numbers) for part in parts])
+        order = np.lexsort((part_indices, -versions, numbers))
         is_first = np.append(True, np.diff(numbers[order]) > 0)
-        self._numbers, self._versions, self._places = (
-            column[order][is_first] for column in (numbers, versions, places)
+        self._numbers, self._versions, self._part_indices = (
+            column[order][is_first] for column in (numbers, versions, part_indices)
         )
 
     def has_all_of(self, part: _Part) -> bool:
         """True if no row of the part has a later version elsewhere."""
         return bool((self._versions[np.searchsorted(self._numbers, part.numbers)] == part.versions).all())
 
-    def places(self, numbers: RowNumbers) -> npt.NDArray[np.int64]:
+    def part_indices(self, numbers: RowNumbers) -> npt.NDArray[np.int64]:
         """The index of the part for each row."""
-        places: npt.NDArray[np.int64] = self._places[np.searchsorted(self._numbers, numbers)]
-        return places
+        part_indices: npt.NDArray[np.int64] = self._part_indices[np.searchsorted(self._numbers, numbers)]
+        return part_indices
 
 
 def _gather(output: Folder, parts: Sequence[_Part], latest: _Latest, numbers: RowNumbers) -> pa.Table | None:
     """These rows, each in its latest version; None if a part that holds some of them turns out damaged."""
-    places = latest.places(numbers)
+    part_indices = latest.part_indices(numbers)
     tables = []
-    for place in np.unique(places):
-        rows = read_part(output, parts[place].folder, parts[place].name)
+    for index in np.unique(part_indices):
+        rows = read_part(output, parts[index].folder, parts[index].name)
         if rows is None:
             return None
-        tables.append(rows.filter(pc.is_in(rows["row_number"], pa.array(numbers[places == place]))))
+        tables.append(rows.filter(pc.is_in(rows["row_number"], pa.array(numbers[part_indices == index]))))
     return pa.concat_tables(tables)

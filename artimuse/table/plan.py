@@ -78,14 +78,14 @@ def num_shard_rows(output: Folder, shard: int) -> int:
         return int(file.metadata.num_rows)
 
 
-def plan_carried_schema(output: Folder) -> pa.Schema:
+def plan_passthrough_schema(output: Folder) -> pa.Schema:
     """The manifest's own columns, under the names the score table stores them."""
     with _open_shard(output, 0) as file:
         return pa.schema(list(file.schema_arrow)[len(_OWN_FIELDS) :])
 
 
 def read_plan_rows(output: Folder, shard: int, offsets: Sequence[int] | npt.NDArray[np.integer]) -> pa.Table:
-    """The rows at these offsets within the shard, in their order: number, id, location and carried columns.
+    """The rows at these offsets within the shard, in their order: number, id, location and passthrough columns.
 
     Reads only the row groups that hold them. Raises ValueError for an offset outside the shard.
     """
@@ -122,7 +122,7 @@ def _open_shard(output: Folder, shard: int) -> Iterator[pq.ParquetFile]:
 
 def _write_shards(source: Source, scratch: Path, rows_per_shard: int, rows_per_group: int) -> int:
     """Returns the number of rows."""
-    schema = pa.schema([*_OWN_FIELDS, *source.carried])
+    schema = pa.schema([*_OWN_FIELDS, *source.passthrough])
     groups = _row_groups(source.batches(), schema, rows_per_shard, rows_per_group)
     num_rows = 0
     for shard, groups_of_shard in groupby(groups, key=lambda group: _first_row(group) // rows_per_shard):

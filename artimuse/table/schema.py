@@ -64,7 +64,7 @@ SCORE_COLUMNS: tuple[str, ...] = tuple(field.name for field in _SCORE_FIELDS)
 _OUR_NAMES = {*SCORE_COLUMNS, *(field.name for field in METADATA_FIELDS)}
 
 
-def score_schema(values_K: FloatArray, carried: pa.Schema, *, with_metadata: bool = False) -> pa.Schema:
+def score_schema(values_K: FloatArray, passthrough: pa.Schema, *, with_metadata: bool = False) -> pa.Schema:
     """Schema of the score table: our columns, then the manifest's own.
 
     The K score values of `score_probs` are JSON in its metadata under `values`, so that quantiles need nothing else.
@@ -75,10 +75,10 @@ def score_schema(values_K: FloatArray, carried: pa.Schema, *, with_metadata: boo
         else field
         for field in _SCORE_FIELDS
     ]
-    return pa.schema([*fields, *(METADATA_FIELDS if with_metadata else ()), *carried])
+    return pa.schema([*fields, *(METADATA_FIELDS if with_metadata else ()), *passthrough])
 
 
-def carried_name(name: str) -> str:
+def passthrough_name(name: str) -> str:
     """The column under which a manifest's own column is stored: unchanged unless the name is ours, in any case."""
     folded = fold_case(name)
     return f"input_{name}" if folded in _OUR_NAMES or folded.startswith(OWN_PREFIX) else name

@@ -133,8 +133,8 @@ class Checkpoints:
     def tensors(self, saved: Saved) -> Iterator["Tensors"]:
         """The tensors of a checkpoint, read one at a time."""
         with ExitStack() as stack:
-            place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="artimuse-")))
-            paths = [self.folder.local_copy(name, place) for name in saved.files]
+            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="artimuse-")))
+            paths = [self.folder.local_copy(name, directory) for name in saved.files]
             yield Tensors([stack.enter_context(safe_open(path, framework="pt")) for path in paths])
 
 

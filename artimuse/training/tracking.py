@@ -39,14 +39,14 @@ class NoTracker:
 class TensorBoardTracker:
     """Implements `Tracker`. Files appear in OUTPUT/tensorboard; on an object store at every validation."""
 
-    def __init__(self, output: Folder, place: Path, first_step: int) -> None:
+    def __init__(self, output: Folder, directory: Path, first_step: int) -> None:
         from tensorboardX import SummaryWriter
 
         self._folder = output / TENSORBOARD
-        self._place = Path(self._folder.url()) if output.is_local else place
+        self._directory = Path(self._folder.url()) if output.is_local else directory
         # Steps after the checkpoint that is gone on from will come again. Names of files have seconds only.
         self._writer = SummaryWriter(
-            str(self._place), purge_step=first_step + 1, filename_suffix=f".{first_step}.{uuid4().hex[:8]}"
+            str(self._directory), purge_step=first_step + 1, filename_suffix=f".{first_step}.{uuid4().hex[:8]}"
         )
 
     def step(self, record: Mapping[str, Any]) -> None:
@@ -66,24 +66,24 @@ class TensorBoardTracker:
 
     def _upload(self) -> None:
         if not self._folder.is_local:
-            for path in self._place.iterdir():
+            for path in self._directory.iterdir():
                 self._folder.write(path.name, path.read_bytes())
 
 
 class WandbTracker:
     """Implements `Tracker`. The variables of wandb apply, such as WANDB_PROJECT and WANDB_MODE=offline."""
 
-    def __init__(self, config: TrainConfig, output: Folder, place: Path) -> None:
+    def __init__(self, config: TrainConfig, output: Folder, directory: Path) -> None:
         try:
             import wandb
         except ImportError as error:
             raise BadOutput("--tracker wandb needs the package wandb on every node: pip install wandb") from error
         self._folder = output
-        self._place = Path(output.url()) if output.is_local else place
+        self._directory = Path(output.url()) if output.is_local else directory
         # The run's id is its OUTPUT, so that what goes on is drawn as one curve.
         name = output.url().rstrip("/").rpartition("/")[2]
         self._run = wandb.init(
-            dir=self._place,
+            dir=self._directory,
             id=sha256(output.url().encode()).hexdigest()[:16],
             name=name,
             config=asdict(config),
@@ -101,9 +101,9 @@ class WandbTracker:
     def close(self) -> None:
         self._run.finish()
         if not self._folder.is_local:
-            for path in sorted(self._place.rglob("*")):
+            for path in sorted(self._directory.rglob("*")):
                 if path.is_file() and not path.is_symlink():
-                    self._folder.write(path.relative_to(self._place).as_posix(), path.read_bytes())
+                    self._folder.write(path.relative_to(self._directory).as_posix(), path.read_bytes())
 
 
 def open_tracker(
@@ -120,12 +120,12 @@ def _nothing() -> Iterator[Tracker]:
 
 @contextmanager
 def _opened(config: TrainConfig, output: Folder, first_step: int) -> Iterator[Tracker]:
-    with tempfile.TemporaryDirectory(prefix="artimuse-") as place:
+    with tempfile.TemporaryDirectory(prefix="artimuse-") as directory:
         tracker: TensorBoardTracker | WandbTracker
         if config.tracker == "wandb":
-            tracker = WandbTracker(config, output, Path(place))
+            tracker = WandbTracker(config, output, Path(directory))
         else:
-            tracker = TensorBoardTracker(output, Path(place), first_step)
+            tracker = TensorBoardTracker(output, Path(directory), first_step)
         try:
             yield tracker
         finally:

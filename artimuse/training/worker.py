@@ -59,8 +59,8 @@ class Worker:
         self.checkpoints = Checkpoints(job.output)
         self.spec = read_base(config)
         self.tokenizer = cast(Tokenizer, self.spec.tokenizer)
-        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="artimuse-")))
-        self.examples = Examples(job.output.local_copy(TRAIN_EXAMPLES, place))
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="artimuse-")))
+        self.examples = Examples(job.output.local_copy(TRAIN_EXAMPLES, directory))
         prompt_ids = cache(self._prompt_ids)
         self.sampler = Sampler(
             self.examples.lengths(prompt_ids),
@@ -76,7 +76,7 @@ class Worker:
             ahead=2 * micro_steps(config, self.group.size),
             num_threads=max(2, math.ceil(config.cpus_per_worker)),
         )
-        self.validator = self._validator(place)
+        self.validator = self._validator(directory)
         # One worker looks: another might see a checkpoint more, or one fewer.
         last = self.group.broadcast((self.checkpoints.steps() or [0])[-1])
         saved = self.checkpoints.read(last) if last else None
@@ -234,12 +234,12 @@ class Worker:
             load_optimizer(engine, self.network, tensors, step=saved.state.step, nothing=nothing)
         return engine
 
-    def _validator(self, place: Path) -> Validator | None:
+    def _validator(self, directory: Path) -> Validator | None:
         if not self.job.has_validation:
             return None
         strategy = STRATEGIES[self.config.strategy]
         return Validator(
-            Examples(self.job.output.local_copy(VALIDATION_EXAMPLES, place)),
+            Examples(self.job.output.local_copy(VALIDATION_EXAMPLES, directory)),
             self.maker,
             strategy,
             candidate_ids(self.tokenizer, strategy.candidates),

@@ -32,7 +32,7 @@ from artimuse.scorer import Scorer
 from artimuse.scoring import STRATEGIES
 from artimuse.sources import open_source
 from artimuse.table.parts import PARTS
-from artimuse.table.plan import num_shard_rows, num_shards, plan_carried_schema, write_plan
+from artimuse.table.plan import num_shard_rows, num_shards, plan_passthrough_schema, write_plan
 from artimuse.table.schema import SCORE_COLUMNS
 from tests.pictures import encoded, good_folder, mixed_folder, picture
 
@@ -56,7 +56,7 @@ def make_job(tmp_path: Path) -> Callable[..., ScoreJob]:
             engine=EngineConfig(name="fake"),
             strategy="ordered_100",
             limits=DecodeLimits(),
-            carried=plan_carried_schema(output),
+            passthrough=plan_passthrough_schema(output),
             witnesses=tuple(map(Location, witnesses)),
         )
 
@@ -338,8 +338,8 @@ def test_receipts_add_up(make_job, tmp_path):
 def test_a_receipt_survives_the_table_in_which_ray_carries_it(make_job, tmp_path):
     job = make_job(good_folder(tmp_path / "in", 3))
     receipts = RowWriter(job)(scored(job))
-    carried = pa.Table.from_pylist([receipt.as_row() for receipt in receipts])
-    assert [Receipt.of(row) for row in carried.to_pylist()] == receipts
+    passthrough = pa.Table.from_pylist([receipt.as_row() for receipt in receipts])
+    assert [Receipt.of(row) for row in passthrough.to_pylist()] == receipts
 
 
 def test_workers_are_counted_by_the_rows_they_scored(make_job, tmp_path):

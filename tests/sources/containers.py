@@ -41,7 +41,7 @@ def rows_of(source: Source) -> list[dict[str, Any]]:
     for batch in batches:
         batch.validate(full=True)
         own = [field for field in batch.schema if field.name.startswith("artimuse:")]
-        assert pa.schema(list(batch.schema)[2 + len(own) :]) == source.carried
+        assert pa.schema(list(batch.schema)[2 + len(own) :]) == source.passthrough
     return [row for batch in batches for row in batch.to_pylist()]
 
 

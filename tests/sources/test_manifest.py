@@ -37,7 +37,7 @@ def rows(place: str) -> Rows:
     for batch in batches:
         batch.validate(full=True)
         assert batch.schema.names[:2] == ["image_id", "uri"]
-        assert pa.schema(list(batch.schema)[2:]) == source.carried
+        assert pa.schema(list(batch.schema)[2:]) == source.passthrough
     return [row for batch in batches for row in batch.to_pylist()]
 
 
@@ -113,9 +113,9 @@ def test_json_columns_have_the_type_that_holds_the_whole_file(here: Path):
     lines = [json.dumps({"uri": f"{number}.jpg", "likes": number}) for number in range(3000)]
     lines += ['{"uri": "x.jpg", "likes": 0.5, "tags": ["a"], "size": {"w": 1}}']
     place = manifest(here, "m.jsonl", "\ufeff" + "\n\n".join(lines))
-    carried = open_source(place).carried
-    assert carried.field("likes").type == pa.float64()
-    assert carried.field("tags").type == pa.list_(pa.string())
+    passthrough = open_source(place).passthrough
+    assert passthrough.field("likes").type == pa.float64()
+    assert passthrough.field("tags").type == pa.list_(pa.string())
     found = rows(place)
     assert len(found) == 3001
     assert found[7] == {"image_id": "7.jpg", "uri": f"{here}/7.jpg", "likes": 7.0, "tags": None, "size": None}
@@ -132,7 +132,7 @@ def test_nested_parquet_columns_are_carried_unchanged(here: Path):
         }
     )
     place = manifest(here, "m.parquet", table)
-    assert open_source(place).carried.types == table.schema.types[1:]
+    assert open_source(place).passthrough.types == table.schema.types[1:]
     assert [row["boxes"] for row in rows(place)] == [[{"x": 1, "label": "cat"}], None]
 
 
@@ -147,7 +147,7 @@ def test_a_column_with_one_of_our_names_is_renamed_and_said_so_once(here: Path, 
 
 def test_our_names_in_other_case_are_renamed_too(here: Path):
     place = manifest(here, "m.csv", "uri,URI,Score,WIDTH,Scores\na.jpg,b,1,2,3\n")
-    assert open_source(place).carried.names == ["input_URI", "input_Score", "input_WIDTH", "Scores"]
+    assert open_source(place).passthrough.names == ["input_URI", "input_Score", "input_WIDTH", "Scores"]
 
 
 def test_many_parquet_rows_come_in_several_batches(here: Path):

@@ -74,7 +74,7 @@ def test_the_first_known_column_is_taken_and_no_bytes_are_carried(tmp_path: Path
     source = open_source(place)
     with caplog.at_level(logging.WARNING):
         assert bodies(source) == {"x.parquet#0": b"p"}
-    assert source.carried.names == ["input_score", "image"]
+    assert source.passthrough.names == ["input_score", "image"]
     assert [record.getMessage() for record in caplog.records] == ["parquet_columns_left_out columns=webp,mask"]
     assert bodies(open_source(place, image_column="mask")) == {"x.parquet#0": b"m"}
 

@@ -1,4 +1,4 @@
-"""WebDataset tars: what is a row, what is carried, and that members come back byte by byte."""
+"""WebDataset tars: what is a row, what is passthrough, and that members come back byte by byte."""
 
 import io
 import tarfile

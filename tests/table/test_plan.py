@@ -19,7 +19,7 @@ from artimuse.table.plan import (
     has_plan,
     num_shard_rows,
     num_shards,
-    plan_carried_schema,
+    plan_passthrough_schema,
     read_plan_rows,
     shard_name,
     write_plan,
@@ -30,7 +30,7 @@ from artimuse.table.schema import IMAGE_ID, URI
 class Rows:
     """A source of these ids, in batches of any size, with a nested column to carry."""
 
-    carried = pa.schema([("tags", pa.list_(pa.string()))])
+    passthrough = pa.schema([("tags", pa.list_(pa.string()))])
     skipped: Mapping[str, int] = MappingProxyType({".txt": 2})
 
     def __init__(self, ids: list[str], *, batch_rows: int = 7) -> None:
@@ -41,7 +41,7 @@ class Rows:
         for first in range(0, len(self.ids), self.batch_rows):
             ids = self.ids[first : first + self.batch_rows]
             columns = [pa.array(ids), pa.array([f"/data/{id}" for id in ids]), pa.array([[id, "x"] for id in ids])]
-            yield pa.RecordBatch.from_arrays(columns, schema=pa.schema([IMAGE_ID, URI, *self.carried]))
+            yield pa.RecordBatch.from_arrays(columns, schema=pa.schema([IMAGE_ID, URI, *self.passthrough]))
 
 
 def numbered(num_rows: int) -> list[str]:
@@ -105,7 +105,7 @@ def test_an_offset_outside_the_shard_is_the_callers_mistake(output: Folder):
 
 
 def test_the_carried_schema_is_read_from_the_files(output: Folder):
-    assert plan(output, numbered(1)).carried == plan_carried_schema(output) == Rows.carried
+    assert plan(output, numbered(1)).passthrough == plan_passthrough_schema(output) == Rows.passthrough
 
 
 def test_duplicate_ids_are_refused_before_anything_is_written(output: Folder):

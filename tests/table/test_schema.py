@@ -12,7 +12,7 @@ from artimuse.attributes import ATTRIBUTES
 from artimuse.datasets.schema import ANNOTATION_SCHEMA
 from artimuse.errors import ERROR_CODES
 from artimuse.scoring import STRATEGIES
-from artimuse.table.schema import SCORE_COLUMNS, carried_name, fold_case, score_schema
+from artimuse.table.schema import SCORE_COLUMNS, fold_case, passthrough_name, score_schema
 
 NOTHING = pa.schema([])
 SCORES = score_schema(STRATEGIES["ordered_100"].values_K, NOTHING)
@@ -76,10 +76,10 @@ def test_descriptions_and_values_survive_parquet(tmp_path):
 
 
 def test_the_manifests_own_columns_come_last_and_unchanged():
-    carried = pa.schema([pa.field("tags", pa.list_(pa.string()), metadata={"k": "v"}), pa.field("n", pa.int8())])
-    schema = score_schema(np.array([0, 100], np.float32), carried)
+    passthrough = pa.schema([pa.field("tags", pa.list_(pa.string()), metadata={"k": "v"}), pa.field("n", pa.int8())])
+    schema = score_schema(np.array([0, 100], np.float32), passthrough)
     assert schema.names == [*SCORE_COLUMNS, "tags", "n"]
-    assert schema.field("tags").equals(carried.field("tags"), check_metadata=True)
+    assert schema.field("tags").equals(passthrough.field("tags"), check_metadata=True)
 
 
 def test_names_are_those_that_sql_takes_without_quotes():
@@ -91,7 +91,7 @@ def test_names_are_those_that_sql_takes_without_quotes():
 def test_a_column_of_the_manifest_is_renamed_if_its_name_is_ours_in_any_case():
     names = {"score": "input_score", "Score": "input_Score", "SHA256": "input_SHA256", "URI": "input_URI"}
     names |= {"prompt": "prompt", "Prompt": "Prompt", "scores": "scores", "input_score": "input_score"}
-    assert {name: carried_name(name) for name in names} == names
+    assert {name: passthrough_name(name) for name in names} == names
 
 
 @pytest.mark.parametrize(("first", "second"), [("Prompt", "prompt"), ("É", "é"), ("ß", "SS"), ("\u212a", "k")])

@@ -85,14 +85,14 @@ class RowDescriber:
         shards = set((numbers // self.job.rows_per_shard).tolist())
         # Batches follow the plan: what is behind is not needed again.
         self._tables = {shard: table for shard, table in self._tables.items() if shard in shards}
-        rows, places = self._find(shards, numbers)
-        if places.null_count:
+        rows, indices = self._find(shards, numbers)
+        if indices.null_count:
             # A shard was tidied meanwhile.
             self._tables = {}
-            rows, places = self._find(shards, numbers)
-        if places.null_count:
+            rows, indices = self._find(shards, numbers)
+        if indices.null_count:
             raise BadOutput(f"{self.job.output.url(PARTS)}: rows that were there are gone")
-        return rows.take(places)
+        return rows.take(indices)
 
     def _find(self, shards: set[int], numbers: RowNumbers) -> tuple[pa.Table, pa.Array]:
         """All rows of the shards, and where in them those of the numbers are; null if they are not there."""

@@ -55,13 +55,13 @@ class ScoreJob:
     """True to describe rows that are in the table, with their scores; False to score, and describe, new ones."""
     with_metadata: bool = False
     """True to read what generators wrote into their images."""
-    carried: pa.Schema
+    passthrough: pa.Schema
     witnesses: tuple[Location, ...]
     """Images that the driver could read: a node that can read none of them lacks INPUT."""
 
     @property
     def schema(self) -> pa.Schema:
-        return score_schema(STRATEGIES[self.strategy].values_K, self.carried, with_metadata=self.with_metadata)
+        return score_schema(STRATEGIES[self.strategy].values_K, self.passthrough, with_metadata=self.with_metadata)
 
 
 def refuse_blind_node(job: ScoreJob) -> None:

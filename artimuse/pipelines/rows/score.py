@@ -39,7 +39,7 @@ class RowScorer:
         """Score-table rows, with the columns that `RowWriter` turns into receipts behind them.
 
         Raises EngineFailed if the network fails on every image and on a plain grey one too, or if it says so itself:
-        then it is to blame, and no row should carry that.
+        then it is to blame, and no row should be blamed.
         """
         start = time.perf_counter()
         readable_B = rows["error_code"].is_null().to_numpy()
@@ -58,7 +58,7 @@ class RowScorer:
         )
 
     def _look(self, pixels_BHWC: PixelArray, indices: npt.NDArray[np.int64], batch: "_Batch") -> None:
-        """`indices` are the places of these pixels in the batch. Raises BadInput if the condition fails on a row."""
+        """`indices` are the positions of these pixels in the batch. Raises BadInput if the condition fails on a row."""
         try:
             self._ask(pixels_BHWC, indices, batch)
         except BadInput:

@@ -20,7 +20,7 @@ class TextColumns:
         """A code for each image that should have texts and has none."""
 
     def ask(self, job: TextJob, images: Images, is_wanted_B: BoolArray, indices: Sequence[int]) -> None:
-        """Describes the wanted images; `indices` are the places of all of them in the batch."""
+        """Describes the wanted images; `indices` are the positions of all of them in the batch."""
         if is_wanted_B.any():
             answers = images.generate(job.questions, rows=is_wanted_B, max_new_tokens=job.max_new_tokens)
             for index, texts in zip(np.asarray(indices)[is_wanted_B], answers):
@@ -43,7 +43,7 @@ class TextColumns:
         return table.append_column(TEXT_PROBLEM, pa.array(self.problems, pa.string()))
 
     def _replaced(self, table: pa.Table, name: str, values: Sequence[object]) -> pa.Table:
-        place, field = table.schema.get_field_index(name), table.schema.field(name)
+        index, field = table.schema.get_field_index(name), table.schema.field(name)
         there = table[name].to_pylist()
         merged = [old if value is None else value for old, value in zip(there, values)]
-        return table.set_column(place, field, pa.array(merged, field.type))
+        return table.set_column(index, field, pa.array(merged, field.type))

@@ -94,11 +94,11 @@ class BatchMaker:
         sequences = [self._pack(list(group), by_uri) for _, group in groupby(examples, key=lambda example: example.uri)]
         sequences = sequences or [pack([self.prompt_ids("")], [()])]
         pixels = [_GREY if isinstance(picture, RowError) else picture for picture in by_uri.values()] or [_GREY]
-        places = {uri: place for place, uri in enumerate(by_uri)}
+        index_of = {uri: index for index, uri in enumerate(by_uri)}
         return Batch(
             stack(sequences),
             torch.from_numpy(np.stack(pixels)),
-            torch.tensor([places[uri] for uri, _ in groupby(example.uri for example in examples)] or [0]),
+            torch.tensor([index_of[uri] for uri, _ in groupby(example.uri for example in examples)] or [0]),
             tuple(e for e, picture in zip(examples, pictures) if not isinstance(picture, RowError)),
             bad,
         )

@@ -83,11 +83,11 @@ class _Selection:
         """Raises BadInput, saying what the table has, for data sets that are not there and if no example is left."""
         found = ", ".join(f"{dataset} ({kind}): {count}" for (dataset, kind), count in self._found.items())
         known = {dataset for dataset, _ in self._found}
-        place = f"{self.config.annotations}, split {self.config.split!r}"
+        searched = f"{self.config.annotations}, split {self.config.split!r}"
         if missing := [name for name in self.config.datasets if name not in known]:
-            raise BadInput(f"{place}: no data set {', '.join(missing)}; rows found: {found}")
+            raise BadInput(f"{searched}: no data set {', '.join(missing)}; rows found: {found}")
         if not num_examples:
             raise BadInput(
-                f"{place}: nothing to learn {self.config.targets} from with --kinds {' '.join(self.config.kinds)};"
+                f"{searched}: nothing to learn {self.config.targets} from with --kinds {' '.join(self.config.kinds)};"
                 f" rows found: {found}"
             )

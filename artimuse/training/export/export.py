@@ -16,20 +16,21 @@ from rich.console import Console
 
 from artimuse.configs.engine import Device
 from artimuse.configs.export import ExportConfig
+from artimuse.configs.train import TrainConfig
 from artimuse.engines.network import resolve_device
 from artimuse.errors import BadCheckpoint, BadOutput
 from artimuse.io.folder import Folder
 from artimuse.model.digest import weights_digest
 from artimuse.model.find import find_checkpoint
 from artimuse.model.layout import LayoutName
-from artimuse.model.load import load_network
+from artimuse.model.load import CheckpointSpec, load_network
 from artimuse.model.save import save_checkpoint
-from artimuse.training.checkpoint import Checkpoints, load_weights
+from artimuse.training.checkpoint import Checkpoints, Saved, load_weights
 from artimuse.training.export.card import write_card
 from artimuse.training.export.comparison import ExportComparison, compare
 from artimuse.training.export.merge import Merger
 from artimuse.training.network import TrainedNetwork, read_base
-from artimuse.training.record import read_record
+from artimuse.training.record import TrainRecord, read_record
 
 logger = logging.getLogger(__name__)
 
@@ -90,24 +91,15 @@ def export(
     record = read_record(output)
     if record is None:
         raise BadOutput(f"{output.url()}: no training run here")
-    config = record.train_config
     checkpoints = Checkpoints(output)
-    steps = checkpoints.steps()
-    if step is not None and step not in steps:
-        raise BadOutput(
-            f"{output.url()}: no checkpoint of step {step}; there are {', '.join(map(str, steps)) or 'none'}"
-        )
-    step = checkpoints.best() if step is None else step
-    saved = checkpoints.read(step)
-    base = find_checkpoint(config.base)
-    if weights_digest(base.directory) != record.base_digest:
-        raise BadCheckpoint(f"{config.base}: not the weights that {output.url()} was trained from")
-    spec = read_base(config, base)
+    saved = _saved(checkpoints, output, step)
+    config = record.train_config
+    spec = _base(config, record, output)
     dtype: torch.dtype = getattr(torch, config.dtype)
-    with _assembled(destination) as place, checkpoints.tensors(saved) as tensors:
+    with _assembled(destination) as unfinished, checkpoints.tensors(saved) as tensors:
         merger = Merger(spec, tensors, dtype)
         save_checkpoint(
-            place,
+            unfinished,
             spec.config,
             spec.tokenizer,
             spec.template,
@@ -118,20 +110,34 @@ def export(
         where = resolve_device(device)
         trained = TrainedNetwork(spec, config, dtype=dtype, device=where)
         load_weights(trained, tensors)
-        reloaded = load_network(find_checkpoint(str(place)), dtype=dtype, device=where)
+        reloaded = load_network(find_checkpoint(str(unfinished)), dtype=dtype, device=where)
         comparison = compare(trained, reloaded, config)
-        state = saved.state
-        (place / "train_config.json").write_text(json.dumps(record.as_dict(), indent=2, ensure_ascii=False) + "\n")
-        write_card(place, config, record, state, comparison)
+        (unfinished / "train_config.json").write_text(json.dumps(record.as_dict(), indent=2, ensure_ascii=False) + "\n")
+        write_card(unfinished, config, record, saved.state, comparison)
     return ExportReport(
         model=destination.url(),
         layout=layout,
-        step=step,
+        step=saved.state.step,
         dtype=config.dtype,
         num_trained=len(merger.trained),
         num_adapters=merger.num_adapters,
         comparison=comparison,
     )
+
+
+def _saved(checkpoints: Checkpoints, output: Folder, step: int | None) -> Saved:
+    steps = checkpoints.steps()
+    if step is not None and step not in steps:
+        there = ", ".join(map(str, steps)) or "none"
+        raise BadOutput(f"{output.url()}: no checkpoint of step {step}; there are {there}")
+    return checkpoints.read(checkpoints.best() if step is None else step)
+
+
+def _base(config: TrainConfig, record: TrainRecord, output: Folder) -> CheckpointSpec:
+    base = find_checkpoint(config.base)
+    if weights_digest(base.directory) != record.base_digest:
+        raise BadCheckpoint(f"{config.base}: not the weights that {output.url()} was trained from")
+    return read_base(config, base)
 
 
 @contextmanager
@@ -143,16 +149,16 @@ def _assembled(destination: Folder) -> Iterator[Path]:
     if destination.is_local:
         final = Path(destination.url())
         final.parent.mkdir(parents=True, exist_ok=True)
-        place = final.with_name(f".{final.name}.{uuid4().hex[:12]}.unfinished")
+        unfinished = final.with_name(f".{final.name}.{uuid4().hex[:12]}.unfinished")
         try:
-            yield place
-            place.rename(final)
+            yield unfinished
+            unfinished.rename(final)
         finally:
-            shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(unfinished, ignore_errors=True)
         return
     with tempfile.TemporaryDirectory(prefix="artimuse-") as parent:
-        place = Path(parent) / "model"
-        yield place
-        for path in sorted(place.iterdir(), key=lambda path: path.name == "config.json"):
+        unfinished = Path(parent) / "model"
+        yield unfinished
+        for path in sorted(unfinished.iterdir(), key=lambda path: path.name == "config.json"):
             with destination.writing(path.name) as copy:
                 shutil.copyfile(path, copy)

@@ -10,8 +10,8 @@ from artimuse.configs.limits import DEFAULT_FORMATS, DecodeLimits
 from artimuse.errors import BadInput
 from artimuse.io.fetch import fetch
 from artimuse.io.location import Location
-from artimuse.sources import describe_skipped, files, open_source
-from artimuse.sources.folder import FolderSource
+from artimuse.sources import open_source
+from artimuse.sources.files import FolderSource, describe_skipped
 from artimuse.sources.suffixes import image_suffixes
 from tests.sources.conftest import ordinary_user
 
