@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-import tyro
 from rich.console import Console
 from rich.logging import RichHandler
 
 from artimuse import __version__
+from artimuse.configs.options import parse
 from artimuse.errors import ArtiMuseError, Interrupted
 
 # Columns of tables and messages in a log file.
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     config_class, function = VERBS[verb]
     default = _resolve(DEFAULTS[verb])(rest) if verb in DEFAULTS else None
     try:
-        config = tyro.cli(_resolve(config_class), prog=f"artimuse {verb}", args=rest, default=default)
+        config = parse(_resolve(config_class), rest, prog=f"artimuse {verb}", default=default)
     except SystemExit as exit_:
         return int(exit_.code or 0)
     _configure_logging(console, debug=config.debug)

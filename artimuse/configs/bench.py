@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import tyro
-
 from artimuse.configs.engine import Device, DType, EngineConfig
+from artimuse.configs.options import ReportOptions
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BenchConfig:
+@dataclass(frozen=True, kw_only=True)
+class BenchConfig(ReportOptions):
     """Measure an engine against the limits of this machine, beside a loop like the official code's.
 
     Both do the same work in turns: score all images, then score them and write eight texts about each.
@@ -35,10 +34,6 @@ class BenchConfig:
     """Tokens of each text; none of them ends earlier."""
     rounds: int = 3
     """The table has the median of so many, and their range."""
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Print the report as JSON on stdout."""
-    debug: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Show tracebacks."""
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "images", "official_images", "new_tokens", "rounds"):

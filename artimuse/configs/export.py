@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 import tyro
 
 from artimuse.configs.engine import Device
+from artimuse.configs.options import ReportOptions
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ExportConfig:
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig(ReportOptions):
     """Write a checkpoint of a training run as a model: adapters merged, read again and compared."""
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
@@ -22,7 +23,3 @@ class ExportConfig:
     """Which checkpoint. Default: the best by validation, or the last."""
     device: Device = "auto"
     """Where the comparison runs; auto: cuda if there is a GPU."""
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Print the report as JSON on stdout."""
-    debug: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Show tracebacks."""

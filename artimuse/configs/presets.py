@@ -4,6 +4,7 @@ Where the values come from that the paper leaves open is in docs/training.md.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Protocol, get_args
 
@@ -124,9 +125,12 @@ PRESETS: dict[PresetName, Preset] = {
 assert set(PRESETS) == set(get_args(PresetName))
 
 
-def asked_for(arguments: Sequence[str]) -> TrainConfig | None:
-    """The defaults of `artimuse train`: those of the preset that the arguments name; None if they name none."""
+def asked_for(arguments: Sequence[str]) -> TrainConfig:
+    """The defaults of `artimuse train`: those of the preset that the arguments name.
+
+    Without one they are those of the first stage, for --help, and the preset is still to be given.
+    """
     for name, preset in PRESETS.items():
         if f"--preset={name}" in arguments or ("--preset", name) in pairwise(arguments):
             return preset(tyro.MISSING, tyro.MISSING)
-    return None
+    return replace(paper_text_pretrain(tyro.MISSING, tyro.MISSING), preset=tyro.MISSING)

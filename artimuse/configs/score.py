@@ -8,62 +8,20 @@ import tyro
 from artimuse.attributes import attributes_named
 from artimuse.configs.engine import DEFAULT_MODEL, Device, DType, EngineConfig, EngineName, StrategyName
 from artimuse.configs.limits import DEFAULT_FORMATS, DEFAULT_MAX_BYTES, DEFAULT_MAX_PIXELS, DecodeLimits, HttpAccess
+from artimuse.configs.options import ReportOptions
 from artimuse.configs.workers import parse_workers
 from artimuse.errors import ErrorCode
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ScoreConfig:
-    """Score every image of a collection and write one Parquet row per image.
-
-    Running the same command again on the same OUTPUT does only what is missing.
-    """
+@dataclass(frozen=True, kw_only=True)
+class InputOptions:
+    """What is scored, and where the table goes."""
 
     input: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="INPUT")]
-    """A folder (searched recursively), a glob, a manifest (.parquet, .csv, .jsonl with a column `uri`), Parquet files
-    with images inside, or WebDataset tars; on disk or on a URL such as s3://."""
+    """A folder (searched recursively), a glob, or a manifest (.parquet, .csv, .jsonl) with a column `uri`.
+    Also Parquet files with images inside, and WebDataset tars. Each may be on a URL such as s3://."""
     output: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUTPUT")]
     """A new directory, or one that an earlier run of the same command left unfinished."""
-    model: str = DEFAULT_MODEL
-    """`nano` (built in, a demonstration), a directory, an fsspec URL, or a Hugging Face id with optional @revision."""
-    strategy: StrategyName = "ordered_100"
-    """How the model's answer becomes a score. Published ArtiMuse checkpoints are trained for ordered_100."""
-    engine: EngineName = "transformers"
-    """Who runs the network: `transformers` is built in, `vllm` needs pip install 'artimuse[vllm]' and is for GPUs.
-    `exact` is the slow reference that others are compared with, one image and question at a time. `fake` scores by
-    brightness without a model, to measure the pipeline alone."""
-    device: Device = "auto"
-    """Where the network runs; auto: cuda if workers have GPUs."""
-    dtype: DType = "auto"
-    """Precision of the network; auto: bfloat16 on cuda, float32 on the CPU."""
-    workers: str = "auto"
-    """Ray actors that hold the model: N, or MIN:MAX to grow with the cluster. auto: one per GPU, else one per CPU.
-    0: the work is done in this process, without Ray."""
-    num_gpus: float | None = None
-    """GPUs per worker. Default: 1 if the cluster has or can get GPUs, else 0."""
-    batch_size: int | None = None
-    """Images per forward pass. Default: chosen by the engine."""
-    attributes: str = "none"
-    """Which attributes to describe in words: none, all, or slugs such as composition_and_design, separated by commas.
-    An output that has its scores gets the texts without being scored again."""
-    attributes_where: str | None = None
-    """Describe only images whose row fulfils this SQL condition, such as "score >= 60 and width > 512"."""
-    max_new_tokens: int = 256
-    """Longest text, in tokens."""
-    parity_check: bool = True
-    """Before the run, score 32 of its images by the plain reference as well, and stop if the scores differ."""
-    parity_tolerance: float | None = None
-    """Points by which they may differ. Default: 0.01 in float32, 1.0 in a 16-bit precision."""
-    limit: int | None = None
-    """Score at most so many of the images that are missing, then stop; the same command goes on from there."""
-    retry_failed: tuple[ErrorCode, ...] | None = None
-    """Try failed rows again as well: all of them, or those with the error codes that follow."""
-    rows_per_part: int = 1024
-    """Rows written at a time: what a crash can cost, and how often files appear. Finished parts are merged."""
-    grace_s: float = 60.0
-    """After SIGTERM or Ctrl-C, seconds that rows in flight may take to be written."""
-    max_failed: float = 0.0
-    """Fraction of rows that may fail before the exit status is 3."""
     image_column: str | None = None
     """Column of Parquet files that holds the images. Default: the first of image, jpg, png, webp, bytes."""
     image_metadata: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -71,17 +29,85 @@ class ScoreConfig:
     allow_http: tyro.conf.FlagCreatePairsOff[bool] = False
     """Fetch http(s) URIs of manifests, from hosts with public addresses."""
     http_networks: str = ""
-    """Networks that --allow-http may reach besides, as 10.1.0.0/16, separated by commas."""
+    """Networks that --allow-http may also reach, such as 10.1.0.0/16, separated by commas."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Who scores, and where."""
+
+    model: str = DEFAULT_MODEL
+    """`nano` (built in, a demonstration), a directory, an fsspec URL, or a Hugging Face id with optional @revision."""
+    strategy: StrategyName = "ordered_100"
+    """How the model's answer becomes a score. Published ArtiMuse checkpoints are trained for ordered_100."""
+    engine: EngineName = "transformers"
+    """Who runs the network: `transformers` is built in, `vllm` needs pip install 'artimuse[vllm]' and is for GPUs.
+    `exact` is the slow reference that others are compared with, one image and question at a time.
+    `fake` scores by brightness without a model, to measure the pipeline alone."""
+    device: Device = "auto"
+    """Where the network runs; auto: cuda if workers have GPUs."""
+    dtype: DType = "auto"
+    """Precision of the network; auto: bfloat16 on cuda, float32 on the CPU."""
+    batch_size: int | None = None
+    """Images per forward pass. Default: chosen by the engine."""
+    num_gpus: float | None = None
+    """GPUs per worker. Default: 1 if the cluster has or can get GPUs, else 0."""
+    workers: str = "auto"
+    """Ray actors that hold the model: N, or MIN:MAX to grow with the cluster. auto: one per GPU, else one per CPU.
+    0: the work is done in this process, without Ray."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextOptions:
+    """Which images are described in words, and how."""
+
+    attributes: str = "none"
+    """Attributes to describe in words: none, all, or slugs such as composition_and_design, separated by commas.
+    An output that has its scores gets the texts without being scored again."""
+    attributes_where: str | None = None
+    """Describe only images whose row fulfils this SQL condition, such as "score >= 60 and width > 512"."""
+    max_new_tokens: int = 256
+    """Longest text, in tokens."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(ReportOptions):
+    """How much of the work is done, and how it is checked, written and told."""
+
+    limit: int | None = None
+    """Score at most so many of the images that are missing, then stop; the same command goes on from there."""
+    retry_failed: tuple[ErrorCode, ...] | None = None
+    """Try failed rows again as well: all of them, or those with the error codes that follow."""
+    rows_per_part: int = 1024
+    """Rows written at a time: what a crash can cost, and how often files appear. Parts are merged later."""
+    grace_s: float = 60.0
+    """After SIGTERM or Ctrl-C, seconds that rows in flight may take to be written."""
+    parity_check: bool = True
+    """Before the run, score 32 of its images by the plain reference as well, and stop if the scores differ."""
+    parity_tolerance: float | None = None
+    """Points by which the two scores may differ. Default: 0.01 in float32, 1.0 in a 16-bit precision."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitOptions:
+    """What becomes a failed row, and how many of them are too many."""
+
     formats: str = ",".join(DEFAULT_FORMATS)
     """Image formats to decode, as Pillow names them, separated by commas."""
     max_bytes: int = DEFAULT_MAX_BYTES
     """Largest file to decode."""
     max_pixels: int = DEFAULT_MAX_PIXELS
     """Largest picture to decode, width times height."""
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Print the report as JSON on stdout."""
-    debug: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Show tracebacks, and the logs of Ray and its workers."""
+    max_failed: float = 0.0
+    """Fraction of rows that may fail before the exit status is 3."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreConfig(InputOptions, ModelOptions, TextOptions, RunOptions, LimitOptions):
+    """Score every image of a collection and write one Parquet row per image.
+
+    Running the same command again on the same OUTPUT does only what is missing.
+    """
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_failed <= 1:

@@ -7,6 +7,7 @@ import tyro
 
 from artimuse.configs.engine import Device, StrategyName
 from artimuse.configs.limits import DEFAULT_MAX_BYTES, DEFAULT_MAX_PIXELS, DecodeLimits
+from artimuse.configs.options import ReportOptions
 from artimuse.configs.workers import parse_workers
 from artimuse.interfaces import AnnotationKind
 
@@ -16,6 +17,7 @@ PresetName = Literal[
 Targets = Literal["answers", "texts", "scores", "both"]
 BASE_MODEL = "OpenGVLab/InternVL3-8B"
 
+_OF_PRESET = tyro.conf.arg(help_behavior_hint=lambda value: f"(default: the preset's, {value})")
 _AT_LEAST_ONE = (
     "epochs",
     "batch_size",
@@ -28,99 +30,128 @@ _AT_LEAST_ONE = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainConfig:
-    """Train one stage on an annotation table, on 1 to N workers, and export the result.
-
-    Running the same command again on the same OUTPUT goes on from its last checkpoint. The defaults are the preset's.
-    """
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """What is learnt from, and where everything goes."""
 
     annotations: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ANNOTATIONS")]
     """The annotation table: a Parquet file, a folder of them, or JSON lines; on disk or on a URL such as s3://."""
     output: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUTPUT")]
     """A new directory or URL, or one that an earlier run of the same command left unfinished."""
-    preset: PresetName
-    """Where the defaults of all other options come from."""
-    targets: Targets
-    """What the model learns to answer: the attribute texts, the score, or both; or questions of the table's own."""
-    kinds: tuple[AnnotationKind, ...]
-    """Rows of the table to train on, by their kind (the paper's types 1, 2, 3)."""
-    lora_rank: int
-    """Rank of the adapters of the language model; their alpha is twice as much."""
-    learning_rate: float
-    """The highest, after warming up."""
-    weight_decay: float
-    """Of matrices; biases and norms have none."""
-    epochs: int
-    """Times that every example is gone through."""
-    base: str = BASE_MODEL
-    """What to start from: a directory, an fsspec URL or a Hugging Face id with optional @revision. The score stage
-    starts from the text stage's export."""
-    vision_learning_rate: float | None = None
-    """The highest learning rate of the vision encoder. Default: that of all other weights, as in the paper."""
-    projector_learning_rate: float | None = None
-    """Likewise, of the projector between vision encoder and language model."""
     datasets: tuple[str, ...] = ()
     """Rows of the table to train on, by their data set. Default: all."""
+    kinds: Annotated[tuple[AnnotationKind, ...], _OF_PRESET]
+    """Rows of the table to train on, by their kind (the paper's types 1, 2, 3)."""
     split: str = "train"
     """Rows of the table to train on, by their split."""
     validation_split: str = "validation"
     """Rows of the table to validate on. Without any, the last checkpoint is the one that is exported."""
     validation_images: int = 512
     """Validate on at most so many examples, the same ones each time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageOptions:
+    """What is learnt, and how fast: most of it is the preset's.
+
+    Without --preset the values shown are those of paper_text_pretrain.
+    """
+
+    preset: PresetName
+    """Where the defaults of all other options come from."""
+    base: str = BASE_MODEL
+    """What to start from: a directory, an fsspec URL or a Hugging Face id with optional @revision.
+    The score stage starts from the text stage's export."""
+    targets: Annotated[Targets, _OF_PRESET]
+    """What the model learns to answer: the attribute texts, the score, or both; or the table's own questions."""
     strategy: StrategyName = "ordered_100"
     """How a score becomes an answer."""
     language_model: Literal["lora", "full"] = "lora"
-    """Train adapters of the language model, or all its weights. The vision encoder and the MLP are trained in full."""
+    """Train adapters of the language model, or all its weights. Vision encoder and projector are trained in full."""
+    lora_rank: Annotated[int, _OF_PRESET]
+    """Rank of the adapters of the language model; their alpha is twice as much."""
     lora_dropout: float = 0.05
     """Share of the adapters' inputs that is left out at random while training."""
-    warmup_ratio: float = 0.03
-    """Share of all steps in which the learning rate rises; then it falls as a cosine to 0."""
+    learning_rate: Annotated[float, _OF_PRESET]
+    """The highest learning rate, which is reached after the warm-up."""
+    vision_learning_rate: float | None = None
+    """The highest learning rate of the vision encoder. Default: that of all other weights, as in the paper."""
+    projector_learning_rate: float | None = None
+    """The highest learning rate of the projector between vision encoder and language model. Default: the same."""
+    weight_decay: Annotated[float, _OF_PRESET]
+    """Weight decay of weight matrices; biases and norms are not decayed."""
+    epochs: Annotated[int, _OF_PRESET]
+    """How often the training goes through all examples."""
     batch_size: int = 128
     """Examples per step, however many workers there are."""
-    micro_batch_size: int = 4
-    """Examples that a worker has in the network at a time."""
     questions_together: int = 1
-    """Examples about one image that come one after the other: those of a micro-batch share a row, in which the image
-    and what their questions begin with are there once."""
+    """Examples about one image that come one after the other. Those of a micro-batch are packed into one sequence,
+    which has the image, and what their questions begin with, only once."""
+    warmup_ratio: float = 0.03
+    """Share of all steps in which the learning rate rises; afterwards it falls as a cosine to 0."""
     max_grad_norm: float = 1.0
-    """Gradients are scaled down to this norm."""
-    max_sequence_length: int = 8192
-    """Longest prompt and answer, in tokens; a longer one is refused before training."""
-    gradient_checkpointing: bool = True
-    """Compute activations a second time instead of keeping them."""
+    """Gradients with a greater norm are scaled down to this one."""
     seed: int = 2025
-    """Of the order of the examples, the adapters' first weights, and dropout."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of the network; weights and optimizer are kept in float32. auto: bfloat16 on GPUs, float32 on CPUs."""
+    """Seed of the order of the examples, of the adapters' first weights, and of dropout."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineOptions:
+    """What it runs on. The same steps are made on any."""
+
+    workers: str = "auto"
+    """Ray Train workers: N, or MIN:MAX to grow and shrink with the cluster. auto: one per GPU, else one.
+    0: the training is done in this process, without Ray."""
     device: Device = "auto"
     """Where the network runs; auto: cuda if the cluster has or can get GPUs."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of the network; weights and optimizer are kept in float32. auto: bfloat16 on GPUs, float32 on CPUs."""
     zero: Literal[2, 3] = 2
     """DeepSpeed's ZeRO stage: 2 shards the optimizer and gradients, 3 the weights as well."""
-    workers: str = "auto"
-    """Ray Train workers: N, or MIN:MAX to grow and shrink with the cluster. auto: one per GPU, else one."""
+    micro_batch_size: int = 4
+    """Examples that a worker has in the network at a time."""
+    gradient_checkpointing: bool = True
+    """Compute activations a second time instead of keeping them."""
     cpus_per_worker: float = 1.0
     """CPUs that a worker takes, for decoding and, without a GPU, for the network."""
-    max_failures: int = 3
-    """Times that lost workers are started anew before the run gives up; preemptions do not count."""
-    bad_images: Literal["skip", "stop"] = "skip"
-    """What to do about images that cannot be decoded: leave them out, always the same ones, or stop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(ReportOptions):
+    """How the run is looked after and told."""
+
     checkpoint_steps: int = 500
     """A checkpoint every so many steps, and at the end."""
     checkpoint_minutes: float = 30.0
-    """A checkpoint at least so often."""
+    """A checkpoint at least every so many minutes."""
     keep_checkpoints: int = 2
-    """Last checkpoints to keep; the best one by validation is kept as well."""
+    """How many of the last checkpoints are kept; the best one by validation is kept as well."""
+    max_failures: int = 3
+    """How often lost workers are started anew before the run gives up; preemptions do not count."""
     tracker: Literal["tensorboard", "wandb", "none"] = "tensorboard"
     """Where the curves go besides OUTPUT's own history: OUTPUT/tensorboard, or Weights & Biases."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitOptions:
+    """What is left out, or refused."""
+
+    bad_images: Literal["skip", "stop"] = "skip"
+    """What to do about images that cannot be decoded: leave them out, always the same ones, or stop."""
     max_bytes: int = DEFAULT_MAX_BYTES
     """Largest file to decode."""
     max_pixels: int = DEFAULT_MAX_PIXELS
     """Largest picture to decode, width times height."""
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Print the report as JSON on stdout."""
-    debug: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Show tracebacks, and the logs of Ray and its workers."""
+    max_sequence_length: int = 8192
+    """Most tokens of a prompt with its answer; a longer one is refused before training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(DataOptions, StageOptions, MachineOptions, RunOptions, LimitOptions):
+    """Train one stage on an annotation table, on 1 to N workers, and export the result.
+
+    Running the same command again on the same OUTPUT goes on from its last checkpoint. The defaults are the preset's.
+    """
 
     def __post_init__(self) -> None:
         for name in _AT_LEAST_ONE:
@@ -141,6 +172,11 @@ class TrainConfig:
     def worker_range(self) -> tuple[int, int] | None:
         """Smallest and largest number of workers; None for auto."""
         return parse_workers(self.workers)
+
+    @property
+    def is_in_process(self) -> bool:
+        """Without Ray and its workers."""
+        return self.worker_range == (0, 0)
 
     @property
     def vision_rate(self) -> float:

@@ -5,14 +5,12 @@ from typing import Annotated
 
 import tyro
 
+from artimuse.configs.options import ReportOptions
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VerifyConfig:
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyConfig(ReportOptions):
     """Prove from the files of OUTPUT that every image has exactly one whole row."""
 
     output: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUTPUT")]
     """A directory or URL written by `artimuse score`."""
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Print the report as JSON on stdout."""
-    debug: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Show tracebacks."""

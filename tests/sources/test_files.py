@@ -135,6 +135,6 @@ def test_a_folder_without_images_says_what_it_holds(tmp_path: Path):
 
 
 def test_many_files_come_in_several_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(files, "BATCH_ROWS", 4)
+    monkeypatch.setattr("artimuse.sources.files.BATCH_ROWS", 4)
     make_files(tmp_path, *(f"{number}.jpg" for number in range(10)))
     assert [batch.num_rows for batch in folder_source(tmp_path).batches()] == [4, 4, 2]
