@@ -8,7 +8,7 @@ docstring are kept: each line is a sentence.
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
@@ -31,11 +31,9 @@ def parse(config_class: type[Config], arguments: Sequence[str], *, prog: str, de
     Raises SystemExit after --help, and after telling what is wrong with the arguments.
     """
     if len(config_class.__bases__) < 2:
-        return tyro.cli(config_class, prog=prog, args=arguments, default=default)
-    description = inspect.getdoc(config_class)
-    config: Config = tyro.cli(
-        _grouped(config_class, default), prog=prog, args=arguments, description=description
-    ).config
+        return tyro.cli(config_class, prog=prog, args=arguments)
+    grouped: Any = _grouped(config_class, default)
+    config: Config = tyro.cli(grouped, prog=prog, args=arguments, description=inspect.getdoc(config_class)).config
     return config
 
 
@@ -47,18 +45,12 @@ def _grouped(config_class: type[Config], default: Config | None) -> Any:
         values = {option.name: getattr(group, option.name) for group in groups for option in fields(group)}
         self.config = config_class(**values)
 
-    def group_default(group: Any) -> Any:
-        return group(**{option.name: getattr(default, option.name) for option in fields(group)})
+    def as_field(group: Any) -> tuple[Any, ...]:
+        named = (group.__name__.removesuffix("Options").lower(), Annotated[group, tyro.conf.OmitArgPrefixes])
+        if default is None:
+            return named
+        values = {option.name: getattr(default, option.name) for option in fields(group)}
+        return *named, field(default_factory=lambda: group(**values))
 
-    return make_dataclass(
-        config_class.__name__,
-        [
-            (
-                group.__name__.removesuffix("Options").lower(),
-                tyro.conf.OmitArgPrefixes[group],  # type: ignore[valid-type]
-                *([] if default is None else [field(default_factory=lambda group=group: group_default(group))]),
-            )
-            for group in config_class.__bases__
-        ],
-        namespace={"__post_init__": make_config},
-    )
+    groups = [as_field(group) for group in config_class.__bases__]
+    return make_dataclass(config_class.__name__, groups, namespace={"__post_init__": make_config})

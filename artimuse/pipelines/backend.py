@@ -32,8 +32,10 @@ SIZES = Sizes()
 class Backend(Protocol):
     """Made by a run, which calls `open` first."""
 
-    num_workers: int
-    """At most so many do the work at a time."""
+    @property
+    def num_workers(self) -> int:
+        """At most so many do the work at a time."""
+        ...
 
     def open(self, config: ScoreConfig, model: ModelFacts) -> ScoreConfig:
         """Makes the workers ready; returns the configuration with nothing left to the machine that it runs on.

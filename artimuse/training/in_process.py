@@ -64,5 +64,6 @@ def _join_group_of_one(device: Device) -> None:
     """A torch.distributed group with this process alone, for as long as it lives: DeepSpeed keeps hold of the first."""
     if not distributed.is_initialized():
         backend = "nccl" if device == "cuda" else "gloo"
-        distributed.init_process_group(backend, store=distributed.HashStore(), rank=0, world_size=1)
+        store = distributed.HashStore()  # type: ignore[attr-defined]  # torch's types leave it out
+        distributed.init_process_group(backend, store=store, rank=0, world_size=1)
         atexit.register(distributed.destroy_process_group)

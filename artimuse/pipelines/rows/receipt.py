@@ -33,7 +33,7 @@ class Receipt:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Receipt":
-        return cls(**row | {name: json.loads(row[name]) for name in _COUNTS})
+        return cls(**{**row, **{name: json.loads(row[name]) for name in _COUNTS}})
 
     def as_row(self) -> dict[str, Any]:
         """For a table, which is what Ray carries."""
