@@ -1,6 +1,8 @@
 """What tests share: reference data beside the repository, an in-memory store, and one Ray cluster for the session."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -26,6 +28,17 @@ def memory_url() -> Iterator[str]:
     filesystem = fsspec.filesystem("memory")
     if filesystem.exists(url):
         filesystem.rm(url, recursive=True)
+
+
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """Unlike `tmp_path`, one that every user may enter."""
+    folder = Path(tempfile.mkdtemp(prefix="artimuse-test-"))
+    folder.chmod(0o755)
+    yield folder
+    for path in (path for path in folder.rglob("*") if path.is_dir()):
+        path.chmod(0o755)
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

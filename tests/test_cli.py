@@ -53,7 +53,7 @@ def test_unknown_verb_is_refused_with_the_known_ones(capsys):
     ("arguments", "complaint"),
     [
         (["in"], "OUTPUT"),
-        (["in", "out", "--workers", "0"], "--workers 0"),
+        (["in", "out", "--workers", "0:2"], "--workers 0:2"),
         (["in", "out", "--workers", "3:2"], "--workers 3:2"),
         (["in", "out", "--max-failed", "2"], "--max-failed 2"),
         (["in", "out", "--formats", "JPEG,JPG"], "JPG"),

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from pyarrow import PythonFile
-from pyarrow.fs import FSSpecHandler, PyFileSystem
+from pyarrow.fs import FileSystem, FSSpecHandler, LocalFileSystem, PyFileSystem
 
 from artimuse.errors import ArtiMuseError, BadOutput
 from artimuse.io.local import UNFINISHED_SUFFIX, appearing
@@ -22,7 +22,7 @@ READ_AHEAD_BYTES = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A directory or an object-store prefix. Small and picklable, so that every worker can carry it.
+    """A directory or an object-store prefix. Small and picklable, for workers.
 
     Names are relative, with `/`. Whatever the storage refuses is BadOutput with the location and the reason.
     """
@@ -50,9 +50,9 @@ class Folder:
         return local_path(self.root) is not None
 
     @property
-    def arrow_filesystem(self) -> PyFileSystem:
+    def arrow_filesystem(self) -> FileSystem:
         """For Arrow, which then reads as we do. Its paths are those of `path`."""
-        return PyFileSystem(_OurReads(self._store))
+        return LocalFileSystem() if self.is_local else PyFileSystem(_OurReads(self._store))
 
     def url(self, name: str = "") -> str:
         """For messages, and for anyone who takes a path or URL."""

@@ -10,7 +10,7 @@ from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import RowError
 from artimuse.io.fetch import fetch
 from artimuse.io.location import Location
-from tests.sources.conftest import ordinary_user
+from tests.users import ordinary_user
 
 LIMITS = DecodeLimits(max_bytes=100)
 

@@ -79,7 +79,7 @@ def scored(job: ScoreJob, *, engine: FakeEngine | None = None) -> pa.Table:
 
 def table(job: ScoreJob) -> list[Row]:
     """What is in the parts, by image_id."""
-    parts = [pq.read_table(job.output.open(f"{PARTS}/{name}")) for name in job.output.names(PARTS)]
+    parts = [pq.read_table(pa.BufferReader(job.output.read(f"{PARTS}/{name}"))) for name in job.output.names(PARTS)]
     return pa.concat_tables(parts).sort_by("image_id").to_pylist()
 
 
@@ -288,7 +288,7 @@ NESTED = {
 }
 
 
-def test_carried_columns_of_nested_types_survive(make_job, tmp_path):
+def test_passthrough_columns_of_nested_types_survive(make_job, tmp_path):
     good_folder(tmp_path / "in", 3)
     pq.write_table(pa.table(NESTED), tmp_path / "in" / "list.parquet")
     job = make_job(tmp_path / "in" / "list.parquet")
@@ -299,7 +299,7 @@ def test_carried_columns_of_nested_types_survive(make_job, tmp_path):
     ]
 
 
-def test_carried_columns_may_have_any_name(make_job, tmp_path):
+def test_passthrough_columns_may_have_any_name(make_job, tmp_path):
     good_folder(tmp_path / "in", 2)
     names = ["pixels", "worker", "began_at", "fetch_s", "decode_s", "score_s", "shard", "offsets", "part", "Score"]
     rows = [{"uri": f"000{number}.png", **dict.fromkeys(names, f"mine {number}")} for number in range(2)]
@@ -335,11 +335,11 @@ def test_receipts_add_up(make_job, tmp_path):
     assert job.output.names(PARTS) == [receipt.part]
 
 
-def test_a_receipt_survives_the_table_in_which_ray_carries_it(make_job, tmp_path):
+def test_a_receipt_survives_the_table_that_is_sent_through_ray(make_job, tmp_path):
     job = make_job(good_folder(tmp_path / "in", 3))
     receipts = RowWriter(job)(scored(job))
-    passthrough = pa.Table.from_pylist([receipt.as_row() for receipt in receipts])
-    assert [Receipt.of(row) for row in passthrough.to_pylist()] == receipts
+    table = pa.Table.from_pylist([receipt.as_row() for receipt in receipts])
+    assert [Receipt.of(row) for row in table.to_pylist()] == receipts
 
 
 def test_workers_are_counted_by_the_rows_they_scored(make_job, tmp_path):

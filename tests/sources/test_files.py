@@ -13,7 +13,7 @@ from artimuse.io.location import Location
 from artimuse.sources import open_source
 from artimuse.sources.files import FolderSource, describe_skipped
 from artimuse.sources.suffixes import image_suffixes
-from tests.sources.conftest import ordinary_user
+from tests.users import ordinary_user
 
 
 def make_files(root: Path, *names: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from artimuse.errors import BadInput
 from artimuse.sources import open_source
-from tests.sources.conftest import ordinary_user
+from tests.users import ordinary_user
 
 
 @pytest.fixture

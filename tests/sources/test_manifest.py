@@ -122,7 +122,7 @@ def test_json_columns_have_the_type_that_holds_the_whole_file(here: Path):
     assert found[-1]["size"] == {"w": 1}
 
 
-def test_nested_parquet_columns_are_carried_unchanged(here: Path):
+def test_nested_parquet_columns_pass_through_unchanged(here: Path):
     table = pa.table(
         {
             "uri": pa.array(["a.jpg", "b.jpg"]).dictionary_encode(),

@@ -68,7 +68,7 @@ def test_bytes_are_read_however_they_are_stored(tmp_path: Path, column: pa.Array
     assert list(bodies(open_source(place, image_column=name)).values()) == IMAGES
 
 
-def test_the_first_known_column_is_taken_and_no_bytes_are_carried(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_the_first_known_column_is_taken_and_no_bytes_pass_through(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     columns = {"webp": [b"w"], "png": [b"p"], "mask": hf_images([b"m"]), "score": [0.5], "image": ["a name"]}
     place = write(tmp_path / "x.parquet", columns)
     source = open_source(place)
@@ -123,8 +123,8 @@ def test_a_cell_over_the_limit_fails_alone(tmp_path: Path):
 def test_what_has_neither_images_nor_uris_is_refused(tmp_path: Path):
     place = write(tmp_path / "x.parquet", {"text": ["a"], "image": ["b.jpg"]})
     assert refusal(place) == (
-        f"{place}: no column with images (image, jpg, png, webp, bytes, or --image-column), and none with their places"
-        " (`uri`): binary, or a struct with binary `bytes`. Columns found: text (string), image (string)"
+        f"{place}: no column with images (image, jpg, png, webp, bytes, or --image-column), and none with their "
+        "locations (`uri`): binary, or a struct with binary `bytes`. Columns found: text (string), image (string)"
     )
     assert "column `text` does not hold images" in refusal(place, image_column="text")
     assert "no rows" in refusal(write(tmp_path / "empty.parquet", {"jpg": pa.array([], pa.binary())}))
