@@ -50,53 +50,60 @@ def pictures(tmp_path_factory) -> tuple[Path, dict[str, str | None]]:
 
 
 @pytest.fixture(scope="module")
-def rows_of_two_cpus(small_cluster, pictures, tmp_path_factory) -> list[dict]:
+def rows(pictures, tmp_path_factory) -> list[dict]:
+    """What every shape of cluster has to make of the pictures, as made in this process."""
     folder, codes = pictures
     output = tmp_path_factory.mktemp("output")
-    done = small_cluster.score(folder, output, *FAKE, "--num-gpus", "0", "--workers", "2")
-    assert done.returncode == 0, done.stderr
+    assert main(["score", str(folder), str(output), *FAKE, "--workers", "0"]) == 0
     rows = table(output)
     assert {row["image_id"]: row["error_code"] for row in rows} == codes
     assert len(rows) == len(codes)
     return rows
 
 
-def test_two_cpus_are_enough_for_as_many_workers_as_there_are_cpus(small_cluster, pictures, tmp_path, rows_of_two_cpus):
+def test_two_cpus_are_enough_for_as_many_workers_as_there_are_cpus(small_cluster, pictures, tmp_path, rows):
     done = small_cluster.score(pictures[0], tmp_path, *FAKE, "--device", "cpu")
     assert done.returncode == 0, done.stderr
-    assert table(tmp_path) == rows_of_two_cpus
+    assert table(tmp_path) == rows
 
 
-def test_workers_with_gpus_are_fed_by_decoders_and_score_the_same(small_cluster, pictures, tmp_path, rows_of_two_cpus):
+def test_workers_with_gpus_are_fed_by_decoders_and_score_the_same(small_cluster, pictures, tmp_path, rows):
     # A row short of everything: parts of a whole shard are put together.
-    limit = len(rows_of_two_cpus) - 1
+    limit = len(rows) - 1
     arguments = (*FAKE, "--num-gpus", "1", "--workers", "1:2", "--limit", limit)
     done = small_cluster.score(pictures[0], tmp_path, *arguments)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
-    assert table(tmp_path) == rows_of_two_cpus[:limit]
+    assert table(tmp_path) == rows[:limit]
     rows_per_part = limit // (4 * 2)
     assert {len(numbers) for numbers in rows_by_part(tmp_path).values()} == {rows_per_part}
 
 
-def test_workers_with_gpus_mix_no_shards(small_cluster, pictures, tmp_path, rows_of_two_cpus):
+def test_workers_with_gpus_mix_no_shards(small_cluster, pictures, tmp_path, rows):
     arguments = (pictures[0], tmp_path, *FAKE, "--num-gpus", "1", "--workers", "2")
     done = small_cluster.run(sys.executable, "-c", SCORE_IN_SMALL_SHARDS, *arguments)
     assert done.returncode == 0, done.stderr
-    assert table(tmp_path) == rows_of_two_cpus
+    assert table(tmp_path) == rows
     assert_no_part_mixes_shards(tmp_path, rows_per_shard=50)
 
 
 def test_workers_with_gpus_describe_rows_of_several_shards(small_cluster, pictures, tmp_path):
-    texts = ("--attributes", "all", "--max-new-tokens", "20")
-    for output, *arguments in (
-        ("together", *texts, "--num-gpus", "0"),
-        ("later", "--num-gpus", "0"),
-        ("later", *texts, "--num-gpus", "1", "--workers", "2", "--dtype", "float32"),
-    ):
-        command = (sys.executable, "-c", SCORE_IN_SMALL_SHARDS, pictures[0], tmp_path / output, *FAKE, *arguments)
-        done = small_cluster.run(*command)
-        assert done.returncode == 0, done.stderr
+    sizes = Sizes(rows_per_shard=50, rows_per_group=50)
+    for output, attributes in (("together", "all"), ("later", "none")):
+        config = ScoreConfig(
+            input=str(pictures[0]),
+            output=str(tmp_path / output),
+            engine="fake",
+            workers="0",
+            attributes=attributes,
+            max_new_tokens=20,
+            max_failed=1,
+        )
+        assert score.run(config, Console(quiet=True), sizes=sizes).exit_status == 0
+    texts = ("--attributes", "all", "--max-new-tokens", "20", "--dtype", "float32")
+    arguments = (pictures[0], tmp_path / "later", *FAKE, *texts, "--num-gpus", "1", "--workers", "2")
+    done = small_cluster.run(sys.executable, "-c", SCORE_IN_SMALL_SHARDS, *arguments)
+    assert done.returncode == 0, done.stderr
     rows = table(tmp_path / "later")
     assert rows == table(tmp_path / "together")
     assert [row["texts_truncated"] is None for row in rows] == [row["status"] == "failed" for row in rows]

@@ -1,4 +1,4 @@
-"""The parity certificate of a run on a real Ray cluster, and a broken engine that it stops."""
+"""The parity certificate of a run, and a broken engine that it stops."""
 
 import json
 from pathlib import Path
@@ -6,14 +6,12 @@ from pathlib import Path
 import pytest
 
 from artimuse.cli import main
+from artimuse.configs.engine import EngineConfig
 from artimuse.configs.score import ScoreConfig
-from artimuse.engines import _REFERENCES
-from tests.broken_engines import BrokenEngineConfig
+from artimuse.engines import _REFERENCES, ENGINES
 from tests.pictures import good_folder
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(240), pytest.mark.usefixtures("ray_cluster")]
-
-NANO = ("--model", "nano", "--workers", "1")
+NANO = ("--model", "nano", "--workers", "0")
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +32,9 @@ def run_file(output: Path) -> dict:
 
 @pytest.fixture
 def broken(monkeypatch) -> None:
-    config = BrokenEngineConfig(name="ShiftsCandidates", model="nano", device="cpu", dtype="float32")
+    config = EngineConfig(name="ShiftsCandidates", model="nano", device="cpu", dtype="float32")
     monkeypatch.setattr(ScoreConfig, "engine_config", config)
+    monkeypatch.setitem(ENGINES, "ShiftsCandidates", "tests.broken_engines:ShiftsCandidates")
     monkeypatch.setitem(_REFERENCES, "ShiftsCandidates", "exact")
 
 

@@ -16,15 +16,12 @@ from artimuse.io.folder import Folder
 from artimuse.table.parts import PARTS, STAGED, store_part
 from tests.pictures import encoded, good_folder, picture
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(180), pytest.mark.usefixtures("ray_cluster")]
-
-
 CUT = encoded(picture(width=320, height=240), "JPEG")[:2000]
 TEXT = b"I am a letter, not a picture.\n"
 
 
 def score(place: Path, *options: object) -> int:
-    arguments = ["score", place / "in", place / "out", "--engine", "fake", "--workers", "2", *options]
+    arguments = ["score", place / "in", place / "out", "--engine", "fake", "--workers", "0", *options]
     return main(list(map(str, arguments)))
 
 
@@ -198,7 +195,7 @@ def test_a_retry_that_was_killed_is_put_in_place_by_the_next_run_of_any_kind(wit
     assert verify(with_bad_files) == 0
 
 
-def test_a_run_killed_before_its_shard_was_merged_is_tidied_by_the_next(tmp_path):
+def test_a_run_killed_before_its_shard_was_merged_is_compacted_by_the_next(tmp_path):
     good_folder(tmp_path / "in", 30)
     assert score(tmp_path, "--limit", 29, "--rows-per-part", 8) == 0
     assert len(list((tmp_path / "out" / "scores").iterdir())) == 4

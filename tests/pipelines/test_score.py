@@ -1,8 +1,7 @@
-"""The main job on a real Ray cluster, from the command line to the Parquet table."""
+"""The main job in this process, from the command line to the Parquet table. `test_on_ray.py` has it on a cluster."""
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -14,10 +13,8 @@ from artimuse.cli import main
 from artimuse.table.schema import SCORE_COLUMNS
 from tests.pictures import good_folder, mixed_folder
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(180), pytest.mark.usefixtures("ray_cluster")]
-
-FAKE = ("--engine", "fake", "--workers", "2")
-NANO = ("--model", "nano", "--workers", "1")
+FAKE = ("--engine", "fake", "--workers", "0")
+NANO = ("--model", "nano", "--workers", "0")
 
 
 def table(output: Path) -> list[dict]:
@@ -126,7 +123,7 @@ def test_other_settings_on_the_same_output_are_refused_naming_the_field(tmp_path
     assert score(tmp_path / "in", tmp_path / "out", *FAKE) == 0
     before = parts(tmp_path / "out")
     capsys.readouterr()
-    assert score(tmp_path / "in", tmp_path / "out", "--workers", "1", "--engine", "fake", *change) == 1
+    assert score(tmp_path / "in", tmp_path / "out", "--workers", "0", "--engine", "fake", *change) == 1
     assert f"score {field}" in capsys.readouterr().err
     assert parts(tmp_path / "out") == before
 
@@ -156,7 +153,7 @@ def test_duplicate_ids_are_an_error_before_anything_runs(tmp_path, capsys):
     assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
 
 
-def test_manifest_columns_travel_and_ours_are_kept_apart(tmp_path):
+def test_manifest_columns_pass_through_and_ours_are_kept_apart(tmp_path):
     good_folder(tmp_path / "in", 2)
     records = [
         {"image_id": "x", "uri": "in/0000.png", "prompt": "a cat", "score": 7.5, "tags": ["a", "b"]},
@@ -170,10 +167,10 @@ def test_manifest_columns_travel_and_ours_are_kept_apart(tmp_path):
     assert first["score"] != 7.5
 
 
-def test_a_broken_checkpoint_is_one_clear_line_from_the_workers(tmp_path, capsys, copy_of_nano):
+def test_a_broken_checkpoint_is_one_clear_line(tmp_path, capsys, copy_of_nano):
     good_folder(tmp_path / "in", 2)
     model = copy_of_nano(without="model.language_model.norm.weight")
-    assert score(tmp_path / "in", tmp_path / "out", "--model", model, "--workers", "1") == 1
+    assert score(tmp_path / "in", tmp_path / "out", "--model", model, "--workers", "0") == 1
     shown = capsys.readouterr().err
     assert "model.language_model.norm.weight" in shown
     assert "Traceback" not in shown
@@ -182,9 +179,9 @@ def test_a_broken_checkpoint_is_one_clear_line_from_the_workers(tmp_path, capsys
 def test_the_same_run_with_a_repaired_checkpoint_is_another_model(tmp_path, capsys, copy_of_nano):
     good_folder(tmp_path / "in", 2)
     model = copy_of_nano()
-    assert score(tmp_path / "in", tmp_path / "out", "--model", model, "--workers", "1") == 0
+    assert score(tmp_path / "in", tmp_path / "out", "--model", model, "--workers", "0") == 0
     shutil.copy(copy_of_nano(noise=0.01) / "model.safetensors", model)
-    assert score(tmp_path / "in", tmp_path / "out", "--model", model, "--workers", "1") == 1
+    assert score(tmp_path / "in", tmp_path / "out", "--model", model, "--workers", "0") == 1
     assert "score weights" in capsys.readouterr().err
 
 
@@ -199,29 +196,8 @@ def test_what_the_demonstration_model_is_not_is_said_everywhere(tmp_path, capsys
 def test_official_checkpoints_score_as_the_official_code_does(tmp_path, test_data, fixture):
     official = test_data / "fixtures/official"
     expected = json.loads((official / fixture / "expected.json").read_text())["images"]
-    assert score(official / "images", tmp_path / "out", "--model", official / fixture, "--workers", "1") == 0
+    assert score(official / "images", tmp_path / "out", "--model", official / fixture, "--workers", "0") == 0
     scores = {row["image_id"]: row["score"] for row in table(tmp_path / "out")}
     assert scores.keys() == expected.keys()
     for name, facts in expected.items():
         assert scores[name] == pytest.approx(facts["score"], abs=1e-3), name
-
-
-@pytest.fixture
-def copy_of_nano(tmp_path) -> Callable[..., Path]:
-    """Copies of the built-in checkpoint, optionally without a tensor or with slightly other weights."""
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    from artimuse.model.find import find_checkpoint
-
-    def copy(*, without: str | None = None, noise: float = 0.0) -> Path:
-        folder = tmp_path / f"model-{without}-{noise}"
-        shutil.copytree(find_checkpoint("nano").directory, folder)
-        weights = load_file(folder / "model.safetensors")
-        weights = {
-            name: weight + noise * torch.ones_like(weight) for name, weight in weights.items() if name != without
-        }
-        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-        return folder
-
-    return copy

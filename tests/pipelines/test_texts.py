@@ -1,4 +1,4 @@
-"""Attribute texts on a real Ray cluster: with the scores, after them, for some images, and what is in their way."""
+"""Attribute texts: with the scores, after them, for some images, and what is in their way."""
 
 import json
 import shutil
@@ -17,12 +17,10 @@ from artimuse.images.decode import DecodedImage, decode
 from artimuse.prompts import attribute_question
 from tests.pictures import encoded, good_folder, picture
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(240), pytest.mark.usefixtures("ray_cluster")]
-
 NUM_IMAGES = 20
 SLUGS = [attribute.slug for attribute in ATTRIBUTES]
-FAKE = ("--engine", "fake", "--workers", "2")
-NANO = ("--model", "nano", "--workers", "1", "--no-parity-check")
+FAKE = ("--engine", "fake", "--workers", "0")
+NANO = ("--model", "nano", "--workers", "0", "--no-parity-check")
 TEXTS = ("--attributes", "theme_and_communication,composition_and_design", "--max-new-tokens", "12")
 
 
@@ -49,7 +47,7 @@ def pictures(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(pictures, ray_cluster, tmp_path_factory) -> list[dict]:
+def undisturbed(pictures, tmp_path_factory) -> list[dict]:
     output = tmp_path_factory.mktemp("undisturbed")
     assert score(pictures, output, *NANO, *TEXTS) == 3
     return table(output)
