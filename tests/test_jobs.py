@@ -49,6 +49,7 @@ def submit(guarded_cluster, dashboard) -> Submit:
     return submit
 
 
+@pytest.mark.long
 def test_a_submitted_training_run_leaves_a_model(guarded_cluster, dashboard, tmp_path):
     table = make_table(tmp_path / "in", num_train=4, num_validation=3)
     command = ("ray", "job", "submit", "--address", dashboard, "--working-dir", ".", "--", "python", "jobs/train.py")

@@ -306,7 +306,6 @@ print(peak_bytes() - before)
 """
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_loading_needs_little_more_memory_than_the_weights(tmp_path):
     num_layers, width = 64, 4096

@@ -56,7 +56,6 @@ def test_the_record_is_as_good_as_the_demonstration_must_be():
     assert shipped["share_right"] >= 0.8 > 0.5 > shipped["share_majority"]
 
 
-@pytest.mark.slow
 def test_the_first_scores_and_sentences_of_the_record_are_found_again(engine, tmp_path):
     recorded = RECORD["after stage 2"]["first"]
     scenes = list(choose_scenes("test", recorded["num"]))

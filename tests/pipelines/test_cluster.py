@@ -39,7 +39,9 @@ def two_nodes(no_private_mounts) -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.mark.parametrize("setting", [("--engine", "fake"), ("--model", "nano")], ids=["fake", "nano"])
+@pytest.mark.parametrize(
+    "setting", [("--engine", "fake"), pytest.param(("--model", "nano"), marks=pytest.mark.long)], ids=["fake", "nano"]
+)
 def test_both_nodes_score(two_nodes, tmp_path, setting):
     good_folder(tmp_path / "in", 40)
     done = two_nodes.score(tmp_path / "in", tmp_path / "out", *setting, "--workers", "2", "--json")

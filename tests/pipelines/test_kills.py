@@ -62,6 +62,7 @@ def assert_whole(output: Path) -> None:
     assert main(["verify", str(output)]) == 0
 
 
+@pytest.mark.long
 def test_a_driver_killed_twice_loses_nothing_and_its_lock_is_free_at_once(start, tmp_path, images, capsys):
     run = start(image_s=0.1)
     run.wait_for_parts(2)
@@ -80,7 +81,7 @@ def test_a_driver_killed_twice_loses_nothing_and_its_lock_is_free_at_once(start,
     assert_whole(tmp_path / "out")
 
 
-@pytest.mark.kills
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_driver_killed_at_ten_part_counts_loses_nothing(start, tmp_path):
     before: set[int] = set()
@@ -96,7 +97,7 @@ def test_a_driver_killed_at_ten_part_counts_loses_nothing(start, tmp_path):
     assert_whole(tmp_path / "out")
 
 
-@pytest.mark.kills
+@pytest.mark.long
 def test_a_driver_killed_while_it_tries_failed_rows_again_loses_nothing(start, tmp_path):
     bad = tmp_path / "in"
     bad.mkdir()
@@ -115,7 +116,7 @@ def test_a_driver_killed_while_it_tries_failed_rows_again_loses_nothing(start, t
     assert attempts == [2] * NUM_IMAGES
 
 
-@pytest.mark.kills
+@pytest.mark.long
 @pytest.mark.parametrize("come", ["with the scores", "later"])
 def test_texts_of_runs_that_are_killed_equal_those_of_an_undisturbed_one(start, tmp_path, images, come):
     texts = ("--attributes", "all", "--max-new-tokens", 20)
@@ -136,7 +137,7 @@ def test_texts_of_runs_that_are_killed_equal_those_of_an_undisturbed_one(start, 
     assert all(row["texts_truncated"] == 0 and row["overall_gestalt"] for row in found)
 
 
-@pytest.mark.parametrize("how", ["SIGTERM", pytest.param("Ctrl-C", marks=pytest.mark.kills)])
+@pytest.mark.parametrize("how", ["SIGTERM", pytest.param("Ctrl-C", marks=pytest.mark.long)])
 def test_a_stopped_run_writes_what_is_in_flight_and_leaves_no_process(start, tmp_path, how):
     run = start("--grace-s", 30, image_s=0.2)
     run.wait_for_parts(3)
@@ -159,6 +160,7 @@ def test_a_stopped_run_writes_what_is_in_flight_and_leaves_no_process(start, tmp
     assert last == f"interrupted: {len(done)} of {NUM_IMAGES} images are done; the same command goes on from there"
 
 
+@pytest.mark.long
 def test_a_second_ctrl_c_ends_at_once(start, tmp_path):
     run = start("--grace-s", 300, image_s=60.0)
     run.wait_for((tmp_path / "lab.log").exists)
@@ -175,6 +177,7 @@ def test_a_second_ctrl_c_ends_at_once(start, tmp_path):
     assert row_numbers(tmp_path / "out") == []
 
 
+@pytest.mark.long
 def test_workers_killed_while_scoring_and_between_a_part_and_its_receipt_cost_nothing(start, tmp_path):
     run = start(kill_at="-000008-")
     run.wait_for_parts(3)
@@ -186,7 +189,7 @@ def test_workers_killed_while_scoring_and_between_a_part_and_its_receipt_cost_no
     assert_whole(tmp_path / "out")
 
 
-@pytest.mark.kills
+@pytest.mark.long
 def test_one_of_three_nodes_killed_costs_nothing(start, tmp_path, monkeypatch):
     from ray.cluster_utils import Cluster
 

@@ -1,4 +1,4 @@
-"""Whole runs with INPUT and OUTPUT on an S3 server, in processes of their own: faults, refusals, a killed owner."""
+"""Whole runs with INPUT and OUTPUT on an S3 server: faults, refusals, a killed owner."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tests.pipelines.runs import environment
 from tests.s3.fault_proxy import Fault, fault_proxy
 from tests.s3.server import BUCKET, PRIVATE, Keys, Server, connect, settings
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 NUM_IMAGES = 48
 SPOILED_SHARE = 0.1
@@ -64,6 +64,22 @@ def test_a_run_through_faults_loses_no_row_and_changes_no_score(
 ):
     output = f"s3://{BUCKET}/out-{fault}"
     with fault_proxy(filled.url, fault, SPOILED_SHARE) as proxy:
+        connect(monkeypatch, proxy.url, filled.owner)
+        assert main(["score", INPUT, output, "--engine", "fake", "--workers", "0", "--json"]) == 0
+        assert proxy.num_spoiled > 5
+    assert json.loads(capsys.readouterr().out)["num_failed"] == 0
+    connect(monkeypatch, filled.url, filled.owner)
+    assert_whole(filled, f"out-{fault}", tmp_path, capsys)
+
+
+@pytest.mark.ray
+@pytest.mark.long
+@pytest.mark.parametrize("fault", ["slow_down", "reset", "cut_short"])
+def test_workers_go_through_faults_as_well(
+    filled: Server, fault: Fault, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    output = f"s3://{BUCKET}/workers-{fault}"
+    with fault_proxy(filled.url, fault, SPOILED_SHARE) as proxy:
         run = start(
             "score", INPUT, output, "--engine", "fake", "--workers", "2", "--json", url=proxy.url, keys=filled.owner
         )
@@ -72,9 +88,13 @@ def test_a_run_through_faults_loses_no_row_and_changes_no_score(
         assert proxy.num_spoiled > 5
     assert json.loads(report)["num_failed"] == 0
     connect(monkeypatch, filled.url, filled.owner)
-    assert main(["verify", output]) == 0
+    assert_whole(filled, f"workers-{fault}", tmp_path, capsys)
+
+
+def assert_whole(server: Server, prefix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", f"s3://{BUCKET}/{prefix}"]) == 0
     assert "48 images, 48 rows (0 failed)" in capsys.readouterr().err
-    found = table(filled, f"out-{fault}", tmp_path)
+    found = table(server, prefix, tmp_path)
     assert found["image_id"].to_pylist() == sorted(IMAGES)
     assert found["score"].to_pylist() == pytest.approx([expected_score(body) for body in IMAGES.values()], abs=1e-4)
 
@@ -98,14 +118,15 @@ def test_an_output_that_cannot_be_written_is_one_clear_line_before_anything_runs
         "unknown keys": (BUCKET, Keys("nobody", "nothing")),
     }[problem]
     connect(monkeypatch, filled.url, keys)
-    assert main(["score", INPUT, f"s3://{bucket}/refused", "--engine", "fake"]) == 1
+    assert main(["score", INPUT, f"s3://{bucket}/refused", "--engine", "fake", "--workers", "0"]) == 1
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: s3://{bucket}/refused")
     assert part_names(filled, "refused") == []
     assert filled.client("s3").list_objects_v2(Bucket=PRIVATE, Prefix="refused").get("Contents", []) == []
 
 
-@pytest.mark.kills
+@pytest.mark.ray
+@pytest.mark.long
 def test_a_run_killed_on_a_store_is_taken_over_when_its_lock_is_stale(filled: Server, tmp_path: Path):
     output = f"s3://{BUCKET}/killed"
     lab = environment(tmp_path / "lab.log", image_s=1.0)

@@ -12,7 +12,7 @@ from tests.s3.server import BUCKET, Server, connect
 from tests.s3.test_runs import start
 from tests.training.tables import make_table
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(480)]
 
 
 def test_a_run_on_an_object_store_is_stopped_and_goes_on_from_there(server: Server, tmp_path, monkeypatch):

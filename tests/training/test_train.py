@@ -37,7 +37,7 @@ from artimuse.training.data.sampler import Sampler
 from artimuse.training.train import run
 from tests.training.tables import NUM_TEXTS, make_table
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(480)]
 
 SMALL = {
     "base": "nano",
@@ -148,7 +148,7 @@ def test_a_killed_worker_changes_nothing(ray_cluster, undisturbed, table, tmp_pa
         torch.testing.assert_close(tensors(output, 18)[name], tensor, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize(("workers", "then"), [("2", "1"), pytest.param("1", "2", marks=pytest.mark.kills)])
+@pytest.mark.parametrize(("workers", "then"), [("2", "1"), pytest.param("1", "2", marks=pytest.mark.long)])
 def test_a_killed_driver_changes_nothing_and_another_number_of_workers_goes_on(
     undisturbed, table, tmp_path, workers, then
 ):
@@ -172,7 +172,7 @@ def test_a_killed_driver_changes_nothing_and_another_number_of_workers_goes_on(
     assert_same_history(history(output), history(undisturbed))
 
 
-@pytest.mark.parametrize(("zero", "then"), [(2, 3), pytest.param(3, 2, marks=pytest.mark.kills)])
+@pytest.mark.parametrize(("zero", "then"), [(2, 3), pytest.param(3, 2, marks=pytest.mark.long)])
 def test_another_zero_stage_goes_on_from_a_checkpoint(ray_cluster, undisturbed, table, tmp_path, zero, then):
     output = tmp_path / "out"
     stopped_early(score_stage(table, output, epochs=6, zero=zero), step=6)

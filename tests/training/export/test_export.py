@@ -31,7 +31,7 @@ from artimuse.training.train import run
 from tests.training.tables import make_table
 from tests.training.test_train import SMALL
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(480)]
 
 FLOAT32, CPU = torch.float32, torch.device("cpu")
 
