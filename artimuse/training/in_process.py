@@ -1,6 +1,8 @@
 """Training in this process, by one worker and without Ray: for small runs, notebooks and tests (`--workers 0`)."""
 
 import atexit
+import os
+import warnings
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -36,6 +38,10 @@ class InProcess:
     def fit(self, config: TrainConfig, output: Folder, *, has_validation: bool, control: Control) -> Status:
         _join_group_of_one(config.device)
         with TrainProgress(control.console) as progress, control.stop.draining(), ExitStack() as stack:
+            stack.enter_context(torch.random.fork_rng())
+            # What DeepSpeed and peft use of torch and transformers is deprecated; on Ray nobody sees that either.
+            stack.enter_context(warnings.catch_warnings(action="ignore", category=FutureWarning))
+            stack.enter_context(warnings.catch_warnings(action="ignore", category=DeprecationWarning))
             reporter = _Reporter(progress, control)
             job = TrainJob(config=config, output=output, has_validation=has_validation, reporter=reporter)
             Worker(job, stack).run()
@@ -62,6 +68,7 @@ class _Reporter:
 
 def _join_group_of_one(device: Device) -> None:
     """A torch.distributed group with this process alone, for as long as it lives: DeepSpeed keeps hold of the first."""
+    os.environ.setdefault("LOCAL_RANK", "0")  # DeepSpeed asks for what its launcher would set
     if not distributed.is_initialized():
         backend = "nccl" if device == "cuda" else "gloo"
         store = distributed.HashStore()  # type: ignore[attr-defined]  # torch's types leave it out

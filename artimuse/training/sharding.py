@@ -1,10 +1,12 @@
 """DeepSpeed: a network and its optimizer, sharded over the workers."""
 
 import math
+import os
 from typing import Any
 
 import torch
 
+from artimuse.configs.engine import Device
 from artimuse.configs.train import TrainConfig
 from artimuse.training.network import TrainedNetwork, optimizer_groups
 
@@ -36,14 +38,17 @@ def shard(network: TrainedNetwork, config: TrainConfig, *, world_size: int, dtyp
     return engine
 
 
-def prepare_cpu() -> None:
-    """Keeps DeepSpeed from compiling an extension for reductions within a CPU machine, which training does not use.
+def prepare_deepspeed(device: Device) -> None:
+    """Tells DeepSpeed what it would find out otherwise, with messages on stdout and calls of the compiler.
 
-    It would need a compiler and two minutes (DeepSpeed 0.19).
+    On CPUs it would even compile an extension for reductions within a machine, which training does not use: that needs
+    a compiler and two minutes (DeepSpeed 0.19).
     """
+    os.environ.setdefault("DS_ACCELERATOR", device)
     import deepspeed.ops
 
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    if device == "cpu":
+        deepspeed.ops.__compatible_ops__ = {}
 
 
 def _deepspeed_config(config: TrainConfig, *, world_size: int, dtype: torch.dtype) -> dict[str, Any]:

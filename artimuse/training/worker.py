@@ -27,7 +27,7 @@ from artimuse.training.data.sampler import Sampler, micro_batches
 from artimuse.training.job import TrainJob
 from artimuse.training.network import TrainedNetwork, read_base
 from artimuse.training.schedule import learning_rate
-from artimuse.training.sharding import micro_steps, prepare_cpu, shard
+from artimuse.training.sharding import micro_steps, prepare_deepspeed, shard
 from artimuse.training.tracking import open_tracker
 from artimuse.training.validation import Validator
 from artimuse.training.worker_group import WorkerGroup
@@ -51,8 +51,7 @@ class Worker:
         self.job = job
         self.config = config = job.config
         self.device = torch.device("cuda" if config.device == "cuda" else "cpu")
-        if self.device.type == "cpu":
-            prepare_cpu()
+        prepare_deepspeed("cuda" if config.device == "cuda" else "cpu")
         self.group = WorkerGroup(job.reporter, self.device)
         self.group.tell(phase="loading the model", world_size=self.group.size)
         self.dtype = resolve_dtype(config.dtype, self.device)

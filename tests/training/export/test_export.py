@@ -28,10 +28,10 @@ from artimuse.training.export.export import export
 from artimuse.training.export.export import run as export_run
 from artimuse.training.network import TrainedNetwork
 from artimuse.training.train import run
+from tests.training.small import SMALL
 from tests.training.tables import make_table
-from tests.training.test_train import SMALL
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(480)]
+pytestmark = pytest.mark.timeout(240)
 
 FLOAT32, CPU = torch.float32, torch.device("cpu")
 
@@ -54,7 +54,7 @@ def official_base(tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope="module")
-def trained(ray_cluster, official_base, tmp_path_factory) -> dict[int, Path]:
+def trained(official_base, tmp_path_factory) -> dict[int, Path]:
     """The same three steps under both ZeRO stages."""
     place = tmp_path_factory.mktemp("trained")
     table = str(make_table(place / "table"))
@@ -202,11 +202,9 @@ def test_a_merge_that_answers_otherwise_is_noticed(trained):
         compare(untrained, other, config)
 
 
-def test_new_tokens_survive_training_export_and_both_layouts(ray_cluster, tmp_path):
+def test_new_tokens_survive_training_export_and_both_layouts(tmp_path):
     table = str(make_table(tmp_path / "table"))
-    config = paper_score_finetune(
-        table, str(tmp_path / "out"), **{**SMALL, "workers": "1", "epochs": 1, "strategy": "expanded_25"}
-    )
+    config = paper_score_finetune(table, str(tmp_path / "out"), **{**SMALL, "epochs": 1, "strategy": "expanded_25"})
     run(config, Console(stderr=True))
     strategy = STRATEGIES["expanded_25"]
     base = read_spec(find_checkpoint("nano"))

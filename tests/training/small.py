@@ -1,0 +1,68 @@
+"""Short training runs of nano on small tables, and what they leave."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from safetensors import safe_open
+
+from artimuse.configs.presets import paper_score_finetune
+from artimuse.configs.train import TrainConfig
+from artimuse.io.folder import Folder
+from artimuse.training.checkpoint import Checkpoints
+from artimuse.training.report import TrainReport
+from artimuse.training.train import run
+
+SMALL = {
+    "base": "nano",
+    "workers": "0",
+    "cpus_per_worker": 0.5,
+    "batch_size": 8,
+    "micro_batch_size": 2,
+    "lora_rank": 4,
+    "learning_rate": 1e-3,
+    "checkpoint_steps": 3,
+}
+EPOCHS = 6
+"""Of 20 examples in steps of 8: 18 steps."""
+# Sums over two workers are in another order than over one.
+LOSS = {"rel": 1e-4, "abs": 1e-5}
+
+
+def score_stage(table: str, output: Path, **overrides) -> TrainConfig:
+    return paper_score_finetune(table, str(output), **{**SMALL, **overrides})
+
+
+def train(config: TrainConfig) -> TrainReport:
+    return run(config, Console(stderr=True))
+
+
+def command(table: str, output: Path, **overrides) -> list[str]:
+    """The same as a command, for a process of its own."""
+    arguments = ["train", table, str(output), "--preset", "paper_score_finetune"]
+    for name, value in {**SMALL, "epochs": EPOCHS, **overrides}.items():
+        arguments += [f"--{name.replace('_', '-')}", str(value)]
+    return [sys.executable, "-m", "artimuse", *arguments]
+
+
+def history(output: Path) -> list[dict]:
+    saved = Checkpoints(Folder.at(str(output))).latest()
+    return saved.state.history
+
+
+def assert_same_history(found: list[dict], expected: list[dict]) -> None:
+    assert [entry["step"] for entry in found] == [entry["step"] for entry in expected]
+    for ours, theirs in zip(found, expected):
+        assert ours["examples"] == theirs["examples"]
+        assert ours["learning_rate"] == theirs["learning_rate"]
+        assert ours["loss"] == pytest.approx(theirs["loss"], **LOSS)
+
+
+def tensors(output: Path, step: int) -> dict[str, torch.Tensor]:
+    found = {}
+    for path in sorted(output.glob(f"checkpoints/step-{step:08d}-*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            found |= {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    return found
