@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.training.small import EPOCHS, score_stage, train
 from tests.training.tables import make_table
@@ -14,6 +15,15 @@ def quick_ray():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
         yield
+
+
+@pytest.fixture(autouse=True, scope="package")
+def one_thread():
+    """As many as a worker has: more only get in each other's way on small tensors."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

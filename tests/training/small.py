@@ -1,6 +1,10 @@
 """Short training runs of nano on small tables, and what they leave."""
 
+import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,9 +15,11 @@ from safetensors import safe_open
 from artimuse.configs.presets import paper_score_finetune
 from artimuse.configs.train import TrainConfig
 from artimuse.io.folder import Folder
+from artimuse.training import worker
 from artimuse.training.checkpoint import Checkpoints
 from artimuse.training.report import TrainReport
 from artimuse.training.train import run
+from artimuse.training.worker import Worker
 
 SMALL = {
     "base": "nano",
@@ -31,7 +37,7 @@ EPOCHS = 6
 LOSS = {"rel": 1e-4, "abs": 1e-5}
 
 
-def score_stage(table: str, output: Path, **overrides) -> TrainConfig:
+def score_stage(table: str, output: Path | str, **overrides) -> TrainConfig:
     return paper_score_finetune(table, str(output), **{**SMALL, **overrides})
 
 
@@ -39,7 +45,23 @@ def train(config: TrainConfig) -> TrainReport:
     return run(config, Console(stderr=True))
 
 
-def command(table: str, output: Path, **overrides) -> list[str]:
+@contextmanager
+def asked_to_stop_after(step: int) -> Iterator[None]:
+    """A run of this process gets a SIGTERM within the step."""
+    remember = Worker._remember
+
+    def stop_and_remember(self: Worker, record: dict) -> None:
+        if record["step"] == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        remember(self, record)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker, "UPDATE_INTERVAL_S", 0.0)
+        patch.setattr(Worker, "_remember", stop_and_remember)
+        yield
+
+
+def command(table: str, output: Path | str, **overrides) -> list[str]:
     """The same as a command, for a process of its own."""
     arguments = ["train", table, str(output), "--preset", "paper_score_finetune"]
     for name, value in {**SMALL, "epochs": EPOCHS, **overrides}.items():

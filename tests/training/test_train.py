@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import shutil
 import signal
 import subprocess
@@ -19,7 +18,6 @@ from artimuse.io.folder import Folder
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import read_spec
 from artimuse.prompts import attribute_question
-from artimuse.training import worker
 from artimuse.training.checkpoint import Checkpoints
 from artimuse.training.data.examples import Examples
 from artimuse.training.worker import Worker
@@ -27,6 +25,7 @@ from tests.training.plain_loop import assert_steps_of_a_plain_loop, five_steps
 from tests.training.small import (
     EPOCHS,
     SMALL,
+    asked_to_stop_after,
     assert_same_history,
     command,
     history,
@@ -171,22 +170,16 @@ def test_bad_images_stop_the_run_if_it_is_told_so(tmp_path):
         train(score_stage(table, tmp_path / "out", bad_images="stop"))
 
 
-def test_a_run_that_is_asked_to_stop_saves_and_goes_on(alone, table, tmp_path, monkeypatch):
+def test_a_run_that_is_asked_to_stop_saves_and_goes_on(alone, table, tmp_path):
     output = tmp_path / "out"
-    monkeypatch.setattr(worker, "UPDATE_INTERVAL_S", 0.0)
-    remember = Worker._remember
-
-    def remember_and_stop(self: Worker, record: dict) -> None:
-        if record["step"] == 4:
-            os.kill(os.getpid(), signal.SIGTERM)
-        remember(self, record)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Worker, "_remember", remember_and_stop)
-        with pytest.raises(Interrupted, match=r"4 of 18 steps are done; the same command goes on from there"):
-            train(score_stage(table, output, epochs=EPOCHS, checkpoint_steps=100))
+    config = score_stage(table, output, epochs=EPOCHS, checkpoint_steps=100)
+    with (
+        asked_to_stop_after(4),
+        pytest.raises(Interrupted, match=r"4 of 18 steps are done; the same command goes on from there"),
+    ):
+        train(config)
     assert history(output)[-1]["step"] == 4
-    assert train(score_stage(table, output, epochs=EPOCHS, checkpoint_steps=100)).num_new_steps == 14
+    assert train(config).num_new_steps == 14
     assert_same_history(history(output), history(alone))
 
 
