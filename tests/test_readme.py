@@ -1,4 +1,4 @@
-"""Every command and every Python block of the README runs, unless it says why not."""
+"""Every command and every Python block of the README and of the pages in docs/ runs, unless it says why not."""
 
 import os
 import re
@@ -12,48 +12,68 @@ import pytest
 from tests.pictures import encoded, picture
 
 ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(
     r"(?:<!-- not run: (?P<reason>[^\n]+) -->\n)?```(?P<language>sh|python)\n(?P<code>.*?)```", re.DOTALL
 )
-BLOCKS = [match.groupdict() for match in BLOCK.finditer((ROOT / "README.md").read_text())]
-RUN = [block for block in BLOCKS if block["reason"] is None]
 # This test is part of it.
 ITSELF = "make test\n"
+LONG = {"training.md"}
+LINK = re.compile(r"\]\(([^)#:]+)\)")
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
-    """A directory such as the README's reader has."""
-    place = tmp_path_factory.mktemp("readme")
-    (place / "photos").mkdir()
-    (place / "photos" / "a.jpg").write_bytes(encoded(picture(90), "JPEG"))
-    (place / "photos" / "b.png").write_bytes(encoded(picture(160)))
-    return place
+def blocks(page: Path) -> list[dict[str, str]]:
+    return [match.groupdict() for match in BLOCK.finditer(page.read_text())]
+
+
+def with_code() -> list[object]:
+    """The pages with something to run."""
+    found = [page for page in PAGES if any(block["reason"] is None for block in blocks(page))]
+    return [pytest.param(p, id=p.name, marks=[pytest.mark.long] if p.name in LONG else []) for p in found]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A directory such as a reader has."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(encoded(picture(90), "JPEG"))
+    (tmp_path / "photos" / "b.png").write_bytes(encoded(picture(160)))
+    return tmp_path
 
 
 def test_the_first_two_commands_are_demo_and_test():
-    assert [block["code"] for block in BLOCKS[:2]] == ["make demo\n", ITSELF]
+    assert [block["code"] for block in blocks(PAGES[0])[:2]] == ["make demo\n", ITSELF]
 
 
 def test_what_is_not_run_needs_something_that_is_not_here():
-    reasons = [block["reason"] for block in BLOCKS if block["reason"]]
+    reasons = [block["reason"] for page in PAGES for block in blocks(page) if block["reason"]]
     assert all(re.search(r"GPU|cloud|Hub|cluster", reason) for reason in reasons)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path):
+    assert [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()] == []
+
+
+def test_the_readme_names_every_page():
+    assert {f"docs/{page.name}" for page in PAGES[1:]} <= set(LINK.findall(PAGES[0].read_text()))
+
+
 @pytest.mark.ray
-@pytest.mark.timeout(1800)
-def test_readme_commands_run_in_their_order(place):
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("page", with_code())
+def test_commands_run_in_their_order(page: Path, folder: Path):
+    """As a reader runs them: each in a process of its own, and some of them with a local Ray."""
     tools = Path(sys.executable).parent
     # Without this a command would join whatever Ray runs on the machine, the tests' own cluster for one.
     environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "RAY_ADDRESS": "local"}
     shutil.rmtree(ROOT / "demo-output", ignore_errors=True)
-    for block in RUN:
-        if block["code"] == ITSELF:
+    for block in blocks(page):
+        if block["reason"] or block["code"] == ITSELF:
             continue
         command = (
             ["bash", "-euc", block["code"]] if block["language"] == "sh" else [sys.executable, "-c", block["code"]]
         )
-        where = ROOT if block["code"].startswith("make ") else place
+        where = ROOT if block["code"].startswith("make ") else folder
         done = subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, f"{block['code']}\n{done.stdout}\n{done.stderr}"
-    assert list((place / "table" / "scores").glob("*.parquet"))
