@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
-# What needs minutes, or more than this installation, has a target of its own.
-PYTEST := $(BIN)/pytest -m "not swift and not kills and not vllm"
+# What takes minutes, or more than this installation, is left to `make test-all`.
+PYTEST := $(BIN)/pytest -m "not long and not swift and not vllm"
 
-.PHONY: demo test test-s3 test-kills test-vllm check format lint types nano nano-eval ablations clean
+.PHONY: demo test test-all test-vllm check format lint types nano nano-eval ablations clean
 
 demo: $(VENV)/.run
 	$(BIN)/artimuse demo
@@ -14,14 +14,12 @@ demo: $(VENV)/.run
 test: $(VENV)/.dev
 	$(PYTEST)
 
-# The tests of S3 against a second server, OpenStack Swift, in an environment of its own.
-test-s3: $(VENV)/.dev $(VENV)-s3/.swift
-	SWIFT_PYTHON=$(VENV)-s3/bin/python $(BIN)/pytest tests/s3
-
-# Drivers, workers and nodes killed again and again: some minutes.
-test-kills: $(VENV)/.dev
-	$(BIN)/pytest tests/pipelines/test_kills.py tests/s3/test_runs.py -m "not swift"
-	$(BIN)/pytest tests/training -m kills
+# Everything: drivers, workers and nodes killed in every way, the trainer on Ray, OpenStack Swift as a second S3 server,
+# vLLM. Most of an hour. The result goes to tests/test-all.md.
+test-all: $(VENV)/.dev $(VENV)-s3/.swift $(VENV)-vllm/.vllm
+	SWIFT_PYTHON=$(VENV)-s3/bin/python $(BIN)/pytest -m "not vllm" --junitxml=build/pytest.xml
+	$(VENV)-vllm/bin/pytest tests/engines --junitxml=build/pytest-vllm.xml
+	$(BIN)/python scripts/test_results.py build/pytest.xml build/pytest-vllm.xml
 
 # The engine vLLM on the CPU, in an environment of its own: vLLM wants an older transformers than constraints.txt has.
 test-vllm: $(VENV)-vllm/.vllm

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from artimuse.cli import main
 from tests.pictures import encoded, picture
 
 ROOT = Path(__file__).parents[1]
@@ -18,18 +20,12 @@ BLOCK = re.compile(
 )
 # This test is part of it.
 ITSELF = "make test\n"
-LONG = {"training.md"}
+TRAINING = ROOT / "docs" / "training.md"
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 
 
 def blocks(page: Path) -> list[dict[str, str]]:
     return [match.groupdict() for match in BLOCK.finditer(page.read_text())]
-
-
-def with_code() -> list[object]:
-    """The pages with something to run."""
-    found = [page for page in PAGES if any(block["reason"] is None for block in blocks(page))]
-    return [pytest.param(p, id=p.name, marks=[pytest.mark.long] if p.name in LONG else []) for p in found]
 
 
 @pytest.fixture
@@ -61,9 +57,9 @@ def test_the_readme_names_every_page():
 
 @pytest.mark.ray
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("page", with_code())
-def test_commands_run_in_their_order(page: Path, folder: Path):
-    """As a reader runs them: each in a process of its own, and some of them with a local Ray."""
+@pytest.mark.parametrize("page", [PAGES[0], pytest.param(TRAINING, marks=pytest.mark.long)], ids=["README", "training"])
+def test_commands_run_as_a_reader_runs_them(page: Path, folder: Path):
+    """Each in a process of its own, with a local Ray."""
     tools = Path(sys.executable).parent
     # Without this a command would join whatever Ray runs on the machine, the tests' own cluster for one.
     environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "RAY_ADDRESS": "local"}
@@ -77,3 +73,21 @@ def test_commands_run_in_their_order(page: Path, folder: Path):
         where = ROOT if block["code"].startswith("make ") else folder
         done = subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, f"{block['code']}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES[1:] if page != TRAINING], ids=lambda page: page.stem)
+def test_commands_run_in_this_process(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """Their examples need no Ray: with `--workers 0` they are what `artimuse` does in a process of its own."""
+    monkeypatch.chdir(folder)
+    for block in blocks(page):
+        if block["reason"]:
+            continue
+        if block["language"] == "python":
+            exec(block["code"], {})
+            continue
+        for line in block["code"].splitlines():
+            command, *arguments = shlex.split(line)
+            if command == "artimuse":
+                assert main(arguments) == 0, line
+            else:
+                subprocess.run([sys.executable if command == "python" else command, *arguments], check=True)

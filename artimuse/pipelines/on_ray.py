@@ -9,7 +9,6 @@ import ray
 
 from artimuse.configs.engine import Device
 from artimuse.configs.score import ScoreConfig
-from artimuse.engines import reference_of
 from artimuse.images.decode import leave_limits_to_decode
 from artimuse.io.folder import Folder
 from artimuse.pipelines.admission import AdmissionHandle, make_admission
@@ -54,8 +53,6 @@ class OnRay:
         check_nodes(job, weights=weights)
 
     def certify(self, job: ScoreJob, *, num_rows: int, tolerance: float | None) -> ParityCertificate | None:
-        if reference_of(job.engine.name) is None:
-            return None
         task = _certify.options(num_gpus=self.workers.num_gpus, num_cpus=self.workers.num_cpus)
         try:
             certificate: ParityCertificate | None = ray.get(task.remote(job, num_rows, tolerance))

@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Console
 
 from artimuse.configs.score import ScoreConfig
+from artimuse.engines import reference_of
 from artimuse.errors import BadOutput, Interrupted, RowError
 from artimuse.io.fetch import fetch
 from artimuse.io.folder import Folder
@@ -108,8 +109,11 @@ class ScoreRun:
         with self.progress.phase("starting"):
             self._connect()
             self._find_work()
-        if self.backlog.num_rows or self.texts_later:
-            self._check()
+            has_work = self.backlog.num_rows > 0 or self.texts_later is not None
+            if has_work:
+                self._check()
+        if has_work:
+            self._compare()
             self._score()
             self._describe()
         return self._finish()
@@ -158,12 +162,14 @@ class ScoreRun:
         return texts_later if texts_later.num_rows else None
 
     def _check(self) -> None:
-        """Raises ClusterProblem if a node cannot do the work, ParityFailed if the engine scores otherwise."""
-        with self.progress.phase("starting"):
-            self.job = self._new_job()
-            self.backend.check(self.job, weights=self.model.digest)
-            RUN_FILE.write(self.output, self.record)
-        if not self.config.parity_check:
+        """Raises ClusterProblem if a node cannot do the work."""
+        self.job = self._new_job()
+        self.backend.check(self.job, weights=self.model.digest)
+        RUN_FILE.write(self.output, self.record)
+
+    def _compare(self) -> None:
+        """Raises ParityFailed if the engine scores otherwise than its reference."""
+        if not self.config.parity_check or reference_of(self.job.engine.name) is None:
             return
         with self.progress.phase("comparing with the reference"):
             tolerance = self.config.parity_tolerance

@@ -66,7 +66,7 @@ class RunProgress:
         phases[earlier], phases[name] = max(0.0, whole - last_s), min(whole, last_s)
 
     def expect(self, *, total: int, done: int) -> None:
-        """Begins to count anew; `done` of `total` rows are there already."""
+        """Starts a new count; `done` of `total` rows are there already."""
         self.total, self.done, self.failed, self._new = total, done, 0, 0
         self._working_since = None
         self._show()

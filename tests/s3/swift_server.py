@@ -1,4 +1,4 @@
-"""OpenStack Swift's S3 API on one node: the second opinion, from `make test-s3`."""
+"""OpenStack Swift's S3 API on one node: the second opinion, from `make test-all`."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ _FILTERS = ("catch_errors", "gatekeeper", "healthcheck", "listing_formats", "bul
 @contextmanager
 def swift_server(folder: Path) -> Iterator[Server]:
     if not PYTHON.exists():
-        pytest.skip(f"{PYTHON} is not there: `make test-s3` installs Swift")
+        pytest.skip(f"{PYTHON} is not there: `make test-all` installs Swift")
     proxy_port = free_port()
     url = f"http://127.0.0.1:{proxy_port}"
     _write(folder / "swift.conf", _SWIFT)

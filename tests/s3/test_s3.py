@@ -21,7 +21,7 @@ from tests.s3.fault_proxy import DELAY_S, Fault, fault_proxy
 from tests.s3.server import BUCKET, PRIVATE, Keys, Server, connect
 from tests.sources.containers import bodies, location_of, parquet, rows_of, tar
 
-NUM_LISTED = 2_100
+NUM_LISTED = 1_400
 ODD_KEYS = (
     "a b.jpg",
     "a+b.jpg",
