@@ -73,15 +73,8 @@ def install(model: Path, directory: Path) -> None:
     spec = read_spec(find_checkpoint(str(model)))
     unfinished = directory.with_name(f"{directory.name}.new")
     shutil.rmtree(unfinished, ignore_errors=True)
-    save_checkpoint(
-        unfinished,
-        spec.config,
-        spec.tokenizer,
-        spec.template,
-        spec.weights(torch.float32, "cpu"),
-        layout="native",
-        dtype=torch.bfloat16,
-    )
+    weights = spec.weights(torch.float32, "cpu")
+    save_checkpoint(unfinished, spec, weights, layout="native", dtype=torch.bfloat16)
     config = json.loads((unfinished / "config.json").read_text())
     (unfinished / "config.json").write_text(json.dumps(config | {"artimuse_note": NOTE}, indent=2) + "\n")
     (directory / "README.md").unlink(missing_ok=True)  # of other weights; `nano_eval.py` writes the card

@@ -59,7 +59,7 @@ class CheckpointSpec:
     def with_tokens(self, tokens: Sequence[str]) -> "CheckpointSpec":
         """With these tokens at the end of the vocabulary; itself if it has them all.
 
-        Their rows begin as the mean of all others. Raises BadCheckpoint if it has some of them only.
+        Their embeddings begin as the mean of all others. Raises BadCheckpoint if it has some of them only.
         """
         known = self.tokenizer.get_vocab()
         missing = [token for token in tokens if token not in known]

@@ -16,7 +16,7 @@ from artimuse.errors import BadCheckpoint, BadOutput
 from artimuse.model.config_file import ConfigFile, write_json
 from artimuse.model.find import Checkpoint
 from artimuse.model.layout import Layout, LayoutName, Weights
-from artimuse.model.load import read_spec
+from artimuse.model.load import CheckpointSpec, read_spec
 from artimuse.model.native import NATIVE
 from artimuse.model.official import OFFICIAL
 from artimuse.model.shard_writer import write_shards
@@ -31,19 +31,17 @@ MAX_SHARD_BYTES = 5 * 10**9
 
 def save_checkpoint(
     directory: Path,
-    config: InternVLConfig,
-    tokenizer: Qwen2Tokenizer,
-    template: ChatTemplate,
+    spec: CheckpointSpec,
     weights: Iterable[tuple[str, torch.Tensor]],
     *,
     layout: LayoutName,
     dtype: torch.dtype,
     max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> None:
-    """Writes what `load_network` reads back as the same network, tokenizer and prompts.
+    """Writes what `load_network` reads back as the network, tokenizer and prompts of `spec` with these weights.
 
-    `weights` are native names and values on any device, without the output layer if it is the input embeddings' one,
-    as `CheckpointSpec.weights` yields them. Each is copied when it comes, so its memory may be used again for the next.
+    They are native names and values on any device, without the output layer if it is the input embeddings' one,
+    as `spec.weights` yields them. Each is copied when it comes, so its memory may be used again for the next.
 
     The directory must be new or empty. It appears in one step when all of it is on disk; a killed process leaves
     `.NAME.*.unfinished` beside it. Everyone may read the files.
@@ -54,14 +52,14 @@ def save_checkpoint(
     directory = directory.expanduser().resolve()  # a link cannot be replaced by a directory
     _refuse_taken(directory)
     stored = LAYOUTS[layout]
-    native = ConfigFile(directory / "config.json", _native_values(config, template, dtype))
-    file = _stored_file(native, stored, tokenizer, template)
+    native = ConfigFile(directory / "config.json", _native_values(spec.config, spec.template, dtype))
+    file = _stored_file(native, stored, spec.tokenizer, spec.template)
     with _appearing(directory) as unfinished:
         with _explained(directory):
             write_json(unfinished / file.path.name, file.values)
-            write_tokenizer(unfinished, tokenizer)
+            write_tokenizer(unfinished, spec.tokenizer)
         write_shards(unfinished, stored.stored_weights(_copies(weights, dtype)), max_shard_bytes)
-        _check(unfinished, tokenizer)
+        _check(unfinished, spec.tokenizer)
 
 
 def _refuse_taken(directory: Path) -> None:

@@ -3,11 +3,11 @@ import os
 import subprocess
 
 import pytest
-from checkpoints import NANO, change_config, write_native, write_official
 
 from artimuse.errors import BadCheckpoint
 from artimuse.model import digest
 from artimuse.model.digest import weights_digest
+from tests.model.checkpoints import NANO, change_config, write_native, write_official
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
-from checkpoints import change_config, write_native
 
 from artimuse.errors import BadCheckpoint
 from artimuse.model.find import find_checkpoint
+from tests.model.checkpoints import change_config, write_native
 
 
 def test_nano_is_built_in_and_says_what_it_is_not():

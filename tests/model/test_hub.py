@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checkpoints import change_config, write_native
-from hub_server import commit_of, serve_hub
+
+from tests.model.checkpoints import change_config, write_native
+from tests.model.hub_server import commit_of, serve_hub
 
 SCRIPT = """
 import json, sys

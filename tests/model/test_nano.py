@@ -5,7 +5,6 @@ import runpy
 from pathlib import Path
 
 import pytest
-from checkpoints import NANO
 
 from artimuse.configs.engine import EngineConfig
 from artimuse.engines.transformers import TransformersEngine
@@ -14,6 +13,7 @@ from artimuse.scenes.evaluation import evaluate
 from artimuse.scenes.table import choose_scenes
 from artimuse.scorer import Scorer
 from artimuse.scoring import STRATEGIES
+from tests.model.checkpoints import NANO
 
 ROOT = Path(__file__).parents[2]
 RECORD = json.loads((ROOT / "benchmarks" / "results" / "nano.json").read_text())

@@ -3,10 +3,10 @@ import sys
 
 import fsspec
 import pytest
-from checkpoints import NANO, change_config, write_native
 
 from artimuse.errors import BadCheckpoint
 from artimuse.model.find import find_checkpoint
+from tests.model.checkpoints import NANO, change_config, write_native
 
 
 @pytest.fixture(autouse=True)

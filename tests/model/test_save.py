@@ -1,63 +1,33 @@
+"""Saved checkpoints are read back as the network, tokenizer and prompts that they were."""
+
 import json
-import shutil
-import signal
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from checkpoints import NANO, change_config, checkpoint, nano_weights, read_json, write_native, write_official
-from safetensors.torch import load_file
 from transformers import AutoTokenizer, InternVLForConditionalGeneration, Qwen2Tokenizer
 
-from artimuse.configs.engine import EngineConfig
 from artimuse.configs.limits import DecodeLimits
-from artimuse.engines.transformers import TransformersEngine
-from artimuse.errors import BadCheckpoint, BadOutput
+from artimuse.errors import BadCheckpoint
 from artimuse.images.decode import DecodedImage, decode
-from artimuse.model.load import CheckpointSpec, load_network, read_spec
-from artimuse.model.save import save_checkpoint
+from artimuse.model.load import load_network, read_spec
 from artimuse.model.template import DEFAULT_SYSTEM_MESSAGE, ChatTemplate
 from artimuse.prompts import SCORE_QUESTION
-from artimuse.scoring import STRATEGIES
+from tests.model.checkpoints import (
+    NANO,
+    change_config,
+    checkpoint,
+    nano_weights,
+    read_json,
+    write_native,
+    write_official,
+)
+from tests.model.saving import LAYOUTS, assert_same_weights, save, scores_of, stored, weights_of
 
-LAYOUTS = ("native", "official")
 TOKENIZER_FILES = {"merges.txt", "tokenizer_config.json", "vocab.json"}
-
-
-def save(source: Path, directory: Path, layout: str = "native", **changes: Any) -> CheckpointSpec:
-    """Saves the checkpoint in `source`, with other arguments if they are given; returns what was read of it."""
-    spec = read_spec(checkpoint(source))
-    dtype = changes.pop("dtype", torch.bfloat16)
-    parts = {name: changes.pop(name, getattr(spec, name)) for name in ("config", "tokenizer", "template")}
-    weights = changes.pop("weights", None) or spec.weights(dtype, "cpu")
-    save_checkpoint(directory, **parts, weights=weights, layout=layout, dtype=dtype, **changes)
-    return spec
-
-
-def weights_of(directory: Path) -> dict[str, torch.Tensor]:
-    return load_network(checkpoint(directory), dtype=torch.float32, device="cpu").model.state_dict()
-
-
-def assert_same_weights(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
-    assert first.keys() == second.keys()
-    for name, weight in first.items():
-        assert torch.equal(weight, second[name]), name
-
-
-def scores_of(directory: Path, pixels_BHWC: np.ndarray) -> np.ndarray:
-    engine = TransformersEngine(EngineConfig(model=str(directory), device="cpu", dtype="float32"))
-    with engine.open(pixels_BHWC) as images:
-        return STRATEGIES["ordered_100"].ask(images).mean_B
-
-
-def stored(directory: Path) -> dict[str, torch.Tensor]:
-    return {key: weight for path in directory.glob("*.safetensors") for key, weight in load_file(path).items()}
 
 
 @pytest.fixture(scope="module")
@@ -266,96 +236,3 @@ def test_plain_rotary_settings_are_kept(tmp_path):
     before = save(source, tmp_path / "saved", "official")
     assert before.config.text_config.rope_parameters == {"rope_theta": 1e6, "rope_type": "default"}
     assert read_spec(checkpoint(tmp_path / "saved")).config.to_dict() == before.config.to_dict()
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_missing_or_unknown_weight_is_refused(tmp_path, layout):
-    weights = nano_weights()
-    missing = "model.vision_tower.encoder.layer.1.attention.k_proj.bias"
-    bias = weights.pop(missing)
-    key = missing if layout == "native" else "vision_model.encoder.layers.1.attn.qkv.bias"
-    with pytest.raises(BadCheckpoint, match=f"{key} is missing"):
-        save(NANO, tmp_path / "saved", layout, weights=iter(weights.items()))
-    weights |= {missing: bias, "score_head.weight": bias}
-    with pytest.raises(BadCheckpoint, match=r"unexpected tensor score_head\.weight"):
-        save(NANO, tmp_path / "saved", layout, weights=iter(weights.items()))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_directory_that_is_not_empty_is_refused_and_left_as_it_is(tmp_path):
-    (tmp_path / "saved").mkdir()
-    (tmp_path / "saved" / "notes.txt").write_text("mine")
-    with pytest.raises(BadOutput, match="not an empty directory"):
-        save(NANO, tmp_path / "saved")
-    with pytest.raises(BadOutput, match="not an empty directory"):
-        save(NANO, tmp_path / "saved" / "notes.txt")
-    assert [path.name for path in tmp_path.rglob("*")] == ["saved", "notes.txt"]
-
-
-def test_empty_directory_is_taken_also_behind_a_link_and_missing_parents_are_made(tmp_path):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "empty")
-    save(NANO, tmp_path / "link")
-    assert_same_weights(weights_of(tmp_path / "empty"), nano_weights())
-    save(NANO, tmp_path / "a" / "b" / "c")
-    assert_same_weights(weights_of(tmp_path / "a" / "b" / "c"), nano_weights())
-
-
-def test_directory_that_is_filled_meanwhile_is_not_replaced(tmp_path):
-    def stream() -> Iterator[tuple[str, torch.Tensor]]:
-        yield from nano_weights().items()
-        shutil.copytree(NANO, tmp_path / "saved")
-
-    with pytest.raises(BadOutput, match="saved: cannot be written"):
-        save(NANO, tmp_path / "saved", weights=stream())
-    assert list(tmp_path.iterdir()) == [tmp_path / "saved"]
-    assert_same_weights(weights_of(tmp_path / "saved"), nano_weights())
-
-
-def test_place_that_cannot_be_written_is_refused(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(BadOutput, match="saved: cannot be written"):
-        save(NANO, tmp_path / "file" / "saved")
-
-
-def test_failure_half_way_leaves_nothing(tmp_path):
-    def stream() -> Iterator[tuple[str, torch.Tensor]]:
-        yield from list(nano_weights().items())[:20]
-        raise RuntimeError("out of memory")
-
-    with pytest.raises(RuntimeError, match="out of memory"):
-        save(NANO, tmp_path / "saved", weights=stream(), max_shard_bytes=10**4)
-    assert list(tmp_path.iterdir()) == []
-
-
-KILLED_SCRIPT = """
-import os, signal, sys
-from pathlib import Path
-import torch
-from artimuse.model.find import find_checkpoint
-from artimuse.model.load import read_spec
-from artimuse.model.save import save_checkpoint
-
-def killed(weights):
-    for number, weight in enumerate(weights):
-        if number == 30:
-            os.kill(os.getpid(), signal.SIGKILL)
-        yield weight
-
-nano = read_spec(find_checkpoint("nano"))
-weights = killed(nano.weights(torch.bfloat16, "cpu"))
-save_checkpoint(
-    Path(sys.argv[1]), nano.config, nano.tokenizer, nano.template, weights,
-    layout="native", dtype=torch.bfloat16, max_shard_bytes=10**4,
-)
-"""
-
-
-def test_killed_process_leaves_nothing_under_the_name_and_the_next_one_succeeds(tmp_path):
-    script = [sys.executable, "-c", KILLED_SCRIPT, str(tmp_path / "saved")]
-    assert subprocess.run(script, check=False).returncode == -signal.SIGKILL
-    [left] = tmp_path.iterdir()
-    assert left.name.startswith(".saved.")
-    assert any(left.glob("*.unfinished"))  # it was in the midst of writing
-    save(NANO, tmp_path / "saved")
-    assert_same_weights(weights_of(tmp_path / "saved"), nano_weights())

@@ -3,12 +3,12 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from checkpoints import read_json
 from safetensors import safe_open
 
 from artimuse.errors import BadOutput
 from artimuse.model.shard_writer import write_shards
 from artimuse.model.shards import stored_tensors
+from tests.model.checkpoints import read_json
 
 WEIGHTS = {name: torch.full((size,), size, dtype=torch.bfloat16) for name, size in zip("edcba", (10, 20, 30, 100, 5))}
 

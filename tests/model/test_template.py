@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from checkpoints import NANO, change_config, checkpoint, read_json, write_json, write_native, write_official
 from transformers import Qwen2Tokenizer
 
 from artimuse.attributes import ATTRIBUTES
@@ -11,6 +10,7 @@ from artimuse.model.load import load_network
 from artimuse.model.template import DEFAULT_SYSTEM_MESSAGE, ChatTemplate, check_tokenizer
 from artimuse.prompts import SCORE_QUESTION, attribute_question
 from artimuse.scoring import STRATEGIES
+from tests.model.checkpoints import NANO, change_config, checkpoint, read_json, write_json, write_native, write_official
 
 
 def template_of(directory: Path) -> ChatTemplate:

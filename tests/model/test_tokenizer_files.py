@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
-from checkpoints import NANO, read_json
 from transformers import Qwen2Tokenizer
 
 from artimuse.model.tokenizer_files import read_tokenizer, write_tokenizer
+from tests.model.checkpoints import NANO, read_json
 
 TEXT = "The light: 1234567 <img></img> <tool_call> <new>aa <special> Ünï ℌ 你好\n\n <|im_end|>"
 

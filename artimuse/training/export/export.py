@@ -98,15 +98,7 @@ def export(
     dtype: torch.dtype = getattr(torch, config.dtype)
     with _assembled(destination) as unfinished, checkpoints.tensors(saved) as tensors:
         merger = Merger(spec, tensors, dtype)
-        save_checkpoint(
-            unfinished,
-            spec.config,
-            spec.tokenizer,
-            spec.template,
-            merger.weights(),
-            layout=layout,
-            dtype=dtype,
-        )
+        save_checkpoint(unfinished, spec, merger.weights(), layout=layout, dtype=dtype)
         where = resolve_device(device)
         trained = TrainedNetwork(spec, config, dtype=dtype, device=where)
         load_weights(trained, tensors)

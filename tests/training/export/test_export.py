@@ -41,15 +41,7 @@ def official_base(tmp_path_factory) -> str:
     """nano in the layout of the published checkpoints, in float32."""
     place = tmp_path_factory.mktemp("base") / "official"
     spec = read_spec(find_checkpoint("nano"))
-    save_checkpoint(
-        place,
-        spec.config,
-        spec.tokenizer,
-        spec.template,
-        spec.weights(FLOAT32, CPU),
-        layout="official",
-        dtype=FLOAT32,
-    )
+    save_checkpoint(place, spec, spec.weights(FLOAT32, CPU), layout="official", dtype=FLOAT32)
     return str(place)
 
 
