@@ -19,7 +19,7 @@ from artimuse.table.parts import PARTS
 
 NUM_PICTURES = 48
 NUM_SHOWN = 3
-"""Of the best and of the worst."""
+"""The number of pictures shown of the best, and of the worst."""
 MAX_NEW_TOKENS = 48
 SHOWN = ("comprehensive_evaluation", "technical_execution", "composition_and_design")
 """Attributes whose texts are shown; the table has all eight."""

@@ -63,7 +63,7 @@ class Text:
     truncated: bool
     """True if it ended at the token limit instead of at the end-of-turn token."""
     token_ids: tuple[int, ...] = ()
-    """As generated, with the end-of-turn token; empty if the engine does not tell."""
+    """The tokens as generated, with the end-of-turn token; empty if the engine does not tell."""
 
 
 class Images(Protocol):
@@ -102,7 +102,7 @@ class ScoreDistribution:
     mean_B: FloatArray
     """Points, 0..100, higher is better."""
     std_B: FloatArray
-    """Points."""
+    """Standard deviation, in points."""
     entropy_B: FloatArray
     """Nats, 0..ln K."""
     probs_BK: FloatArray | None

@@ -38,7 +38,7 @@ SIZES = {"train": 2500, "validation": 100, "test": 500}
 SEEDS = (2025, 2026, 2027)
 EVERY_KIND: tuple[AnnotationKind, ...] = ("score", "partial_text", "expert")
 KIND_OF_DIGIT: tuple[AnnotationKind, ...] = (*["score"] * 6, *["partial_text"] * 2, *["expert"] * 2)
-"""Of ten scenes: most have a score, as in the paper's collection."""
+"""The kinds of ten scenes: most have a score, as in the paper's collection."""
 
 
 @dataclass(frozen=True, kw_only=True)

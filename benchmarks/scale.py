@@ -22,7 +22,7 @@ def peak_mb(pid: int) -> float:
 
 
 def skip_decoding() -> None:
-    """In every worker: a plan row becomes a grey picture without a look at its file."""
+    """Makes a grey picture of a plan row without a look at its file, in every worker."""
     import numpy as np
 
     from artimuse.pipelines.rows import decode

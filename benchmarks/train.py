@@ -40,7 +40,7 @@ from artimuse.training.sharding import prepare_cpu, shard
 STAGES = {1: paper_text_pretrain, 2: paper_score_finetune}
 QUESTIONS = {1: [attribute_question(attribute) for attribute in ATTRIBUTES], 2: [SCORE_QUESTION]}
 NUM_ANSWER_TOKENS = {1: 131, 2: 2}
-"""With the one that ends the turn."""
+"""The tokens of an answer, with the one that ends the turn."""
 
 
 @dataclass(frozen=True)

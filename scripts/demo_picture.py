@@ -10,7 +10,7 @@ from PIL import Image
 
 OUTPUT = Path("demo-output")
 NUM_SHOWN = 3
-"""Of the best and of the worst."""
+"""The number of pictures shown of the best, and of the worst."""
 TEXT = "technical_execution"
 
 ROWS = f"""

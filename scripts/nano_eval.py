@@ -1,6 +1,6 @@
 """What the built-in model is worth on scenes it has not seen: `make nano-eval`.
 
-The test split is drawn anew from its seed, scored and described by `artimuse score` with the weights that are in the
+The test split is drawn again from its seed, scored and described by `artimuse score` with the weights that are in the
 package. The models of other stages are measured too where `make nano` has left them; elsewhere their recorded numbers
 are repeated, and said to be so.
 """
@@ -109,7 +109,7 @@ sentences mean nothing. It is here so that every step, from a folder of images t
 run and tested without a download or a GPU.
 
 Made by `make nano` from random weights: captions and the form of answers first (standing in for the training of a real
-base), then the paper's two stages, attribute texts and scores. `make nano-eval` draws {NUM_TEST:,} test scenes anew,
+base), then the paper's two stages, attribute texts and scores. `make nano-eval` draws {NUM_TEST:,} test scenes again,
 scores them all, describes the first {NUM_DESCRIBED}, and prints
 
 ```

@@ -36,7 +36,7 @@ PATCH_SIZE_PX = 32
 VISION_SIZE, NUM_VISION_LAYERS, NUM_VISION_HEADS = 64, 3, 2
 TEXT_SIZE, NUM_TEXT_LAYERS, NUM_TEXT_HEADS = 96, 3, 3
 NUM_SCENES_READ = 300
-"""For the tokenizer, which is to know the words of captions and sentences."""
+"""The number of scenes whose captions and sentences the tokenizer is made from."""
 NUM_SCENES_WHITENED = 100
 
 # The added tokens in the order of Qwen2.5 (22) and InternVL (9).

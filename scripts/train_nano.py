@@ -69,7 +69,7 @@ def train(config: TrainConfig) -> None:
 
 
 def install(model: Path, directory: Path) -> None:
-    """In bfloat16, at half the size, and with a word of warning; in place of what is there."""
+    """Puts the model in place of what is there: in bfloat16, at half the size, and with a word of warning."""
     spec = read_spec(find_checkpoint(str(model)))
     unfinished = directory.with_name(f"{directory.name}.new")
     shutil.rmtree(unfinished, ignore_errors=True)

@@ -20,7 +20,7 @@ class Ceilings:
     """Medians of several timings."""
 
     matmul_flop_per_s: float
-    """Of square matrices in the network's dtype."""
+    """The rate of a product of square matrices in the network's dtype."""
     memory_bytes_per_s: float
     """Read and written by a copy within the device's memory."""
 

@@ -33,11 +33,11 @@ class Arithmetic:
         head_size: int = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
         self.num_layers: int = text.num_hidden_layers
         self.channels: int = text.num_attention_heads * head_size
-        """Of the queries of one token."""
+        """The size of the queries of one token."""
         self.key_weights: int = 2 * text.hidden_size * text.num_key_value_heads * head_size
-        """Of a layer's keys and values."""
+        """The number of weights of a layer's keys and values."""
         self.other_weights: int = 2 * text.hidden_size * self.channels + 3 * text.hidden_size * text.intermediate_size
-        """Of the rest of a layer: queries, output and the gated MLP."""
+        """The number of weights of the rest of a layer: queries, output and the gated MLP."""
         self.head_weights: int = text.hidden_size * text.vocab_size
         self.image = _image(config)
         """Vision tower and projector."""
@@ -95,7 +95,7 @@ def official_score(network: Arithmetic, lengths: Lengths) -> float:
 
 
 def official_texts(network: Arithmetic, lengths: Lengths) -> float:
-    """The texts with image and whole prompt anew for each, and logits at all positions of the prompt."""
+    """The texts with image and whole prompt again for each, and logits at all positions of the prompt."""
     return sum(
         network.image + network.read(length + lengths.answer - 1) + network.head(length + lengths.answer - 1)
         for length in lengths.texts

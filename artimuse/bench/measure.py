@@ -38,7 +38,7 @@ class Workload:
     num_images: int | None = None
     """None: as many as keep the device busy."""
     new_tokens: int = 130
-    """Of each text, exactly."""
+    """The length of each text, exactly."""
     num_rounds: int = 3
     official_images: int = 1
     """That the official-style loop describes in a round. It has one image at a time, so more would not be faster."""

@@ -9,7 +9,7 @@ PROCESS = Path("/proc/self")
 
 
 def peak_bytes(run: Callable[[], object], device: torch.device) -> int:
-    """With what was there before: on a GPU all of PyTorch's tensors, on a CPU all of the process (Linux)."""
+    """The peak of memory, with what was there before: PyTorch's tensors on a GPU, the process on a CPU (Linux)."""
     if device.type == "cuda":
         # What PyTorch keeps for later would look taken to an engine that asks how much is free.
         torch.cuda.empty_cache()

@@ -31,14 +31,14 @@ class Result:
     """One way of doing one kind of work."""
 
     num_images: int
-    """In each round."""
+    """The number of images in each round."""
     images_per_s: Spread
     tokens_per_s: float | None
     """Generated, of all texts together: the median of the rounds; None without texts."""
     flop_per_image: float
-    """As `bench/flop.py` counts: for the engine what is needed at least, for the loop all that it does."""
+    """FLOP as `bench/flop.py` counts: for the engine what is needed at least, for the loop all that it does."""
     share_of_matmul: float
-    """Of the measured rate of a matrix product, reached by these FLOP."""
+    """The share of the measured rate of a matrix product that these FLOP reach."""
     peak_bytes: int
     """Weights included. The official loop's is taken before the engine is made."""
 

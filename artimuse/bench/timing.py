@@ -25,7 +25,7 @@ class Work:
     """What is to be found out about an image: the score, and a text on each attribute."""
 
     new_tokens: int | None = None
-    """Of each text, exactly; None: no texts."""
+    """The length of each text, exactly; None: no texts."""
 
     @property
     def name(self) -> str:
@@ -52,7 +52,7 @@ class EngineTiming:
     flop: dict[Work, float]
     """That an image takes it."""
     peak: dict[Work, int] = field(default_factory=dict)
-    """Bytes."""
+    """The peak of memory, in bytes."""
     rates: dict[Work, list[float]] = field(default_factory=dict)
     """Images/s of each round."""
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from artimuse.engines.answers import HIDDEN_TOKENS
 
 NUM_PLAIN_TOKENS = 151_643
-"""Of the Qwen2.5 vocabulary; the special tokens come after."""
+"""The size of the Qwen2.5 vocabulary; the special tokens come after."""
 # Source: the vocabulary of InternVL3, which adds its own to those of Qwen2.5.
 SPECIAL_TOKENS = {token: NUM_PLAIN_TOKENS + i for i, token in enumerate(HIDDEN_TOKENS)} | {
     "<img>": 151_665,

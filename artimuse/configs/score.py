@@ -147,7 +147,7 @@ class ScoreConfig(InputOptions, ModelOptions, TextOptions, RunOptions, LimitOpti
 
     @property
     def is_in_process(self) -> bool:
-        """Without Ray and its workers."""
+        """True if the work is done without Ray and its workers."""
         return self.worker_range == (0, 0)
 
     @property

@@ -127,7 +127,7 @@ class RunOptions(ReportOptions):
     keep_checkpoints: int = 2
     """How many of the last checkpoints are kept; the best one by validation is kept as well."""
     max_failures: int = 3
-    """How often lost workers are started anew before the run gives up; preemptions do not count."""
+    """How often lost workers are started again before the run gives up; preemptions do not count."""
     tracker: Literal["tensorboard", "wandb", "none"] = "tensorboard"
     """Where the curves go besides OUTPUT's own history: OUTPUT/tensorboard, or Weights & Biases."""
 
@@ -175,7 +175,7 @@ class TrainConfig(DataOptions, StageOptions, MachineOptions, RunOptions, LimitOp
 
     @property
     def is_in_process(self) -> bool:
-        """Without Ray and its workers."""
+        """True if the training is done without Ray and its workers."""
         return self.worker_range == (0, 0)
 
     @property

@@ -88,7 +88,7 @@ def _files(root: str) -> list[str]:
 
 
 def _batches(location: str) -> Iterator[pa.RecordBatch]:
-    """With all columns of the schema, as text except for float64 scores: 73.4 is to stay 73.4."""
+    """Batches with all columns of the schema, as text except for float64 scores: 73.4 is to stay 73.4."""
     table = _FORMATS[suffix_of(location)](location)
     _check_columns(location, table.schema)
     for batch in table.batches():

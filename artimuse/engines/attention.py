@@ -81,7 +81,7 @@ def _attend_in_blocks(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, is_c
 def _transformers_attention(
     module: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: None, **_: Any
 ) -> tuple[torch.Tensor, None]:
-    """As transformers asks for it: (B, S, heads, E), and no weights. A vision encoder has no mask."""
+    """Attention as transformers asks for it: (B, S, heads, E), and no weights. A vision encoder has no mask."""
     return attend_everywhere(q, k, v).transpose(1, 2), None
 
 

@@ -44,7 +44,7 @@ class Generator:
         self._memory: _Memory | None = None
 
     def halve(self) -> None:
-        """From now on half as many texts in flight."""
+        """Has half as many texts in flight from now on."""
         self._memory = None
         self.max_rows = max(1, self.max_rows // 2)
 
@@ -99,7 +99,7 @@ class Generator:
         return self._memory
 
     def _num_rows(self, width: int) -> int:
-        """As many rows as pay, in no more than half of the device memory that is free."""
+        """The number of rows: as many as pay, in no more than half of the device memory that is free."""
         decoder = self.decoder
         if decoder.device.type != "cuda":
             return self.max_rows

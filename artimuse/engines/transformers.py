@@ -83,7 +83,7 @@ class TransformersEngine(NetworkEngine):
         return self.prompt_ids(question).tolist().index(end_id) + 1
 
     def halve(self, error: RuntimeError) -> None:
-        """From now on half as much at a time, once in the life of the engine.
+        """Takes half as much at a time from now on, once in the life of the engine.
 
         Raises OutOfMemory if that has been done; the error again if it is not about memory.
         """
@@ -114,7 +114,7 @@ class TransformersEngine(NetworkEngine):
 class _Batch:
     embeddings_BND: torch.Tensor
     prefix: KeysValues | None = None
-    """Of the prompt up to the image, once a question has been asked."""
+    """Keys and values of the prompt up to the image, once a question has been asked."""
 
 
 class EncodedImages:
@@ -145,7 +145,7 @@ class EncodedImages:
 
     @torch.inference_mode()
     def _logits(self, question: str, token_ids: Sequence[int]) -> FloatArray:
-        """In float32: bfloat16 logits near 20 would move in steps of 0.125."""
+        """The logits in float32: bfloat16 logits near 20 would move in steps of 0.125."""
         rows_KD = self.engine.decoder.head.weight[list(token_ids)].float()
         parts = [np.empty((0, len(token_ids)), np.float32)]
         for batch in self.batches:
@@ -168,7 +168,7 @@ class EncodedImages:
         return [[self.engine.reader.read(token_ids) for token_ids in texts] for texts in answers]
 
     def _in_memory(self, run: Callable[[], Result]) -> Result:
-        """Runs; on too little memory once more, with the images encoded anew in smaller batches."""
+        """Runs; on too little memory once more, with the images encoded again in smaller batches."""
         try:
             return run()
         except RuntimeError as error:

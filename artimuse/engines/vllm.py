@@ -65,7 +65,7 @@ class VllmEngine:
         """vLLM's first output for each prompt. Raises EngineFailed after a call that failed or was interrupted."""
         if self._failure is not None:
             # What that call left unanswered would be answered now, among other questions.
-            raise EngineFailed(f"vLLM must be started anew, it has failed with {self._failure}")
+            raise EngineFailed(f"vLLM must be started again, it has failed with {self._failure}")
         try:
             outputs = self.llm.generate(prompts, sampling, use_tqdm=False)
         except BaseException as error:

@@ -48,9 +48,9 @@ from artimuse.model.load import CheckpointSpec, read_spec
 FORMAT = "artimuse"
 ARCHITECTURE = "ArtiMuse"
 SHARE_OF_GPU = 0.9
-"""Of the memory of an engine's share of a GPU: weights, activations, and keys and values in all that is left."""
+"""The share of the GPU's memory for weights, activations, and keys and values in all that is left."""
 MOST_TOKENS = 8192
-"""Of a prompt with its answer: ten times what is usual, and room for one that long must be there at the start."""
+"""The most tokens of a prompt with its answer: ten times what is usual. Memory for one is taken at the start."""
 CPU_TOKENS = 65_536
 """Room for keys and values on the CPU, where vLLM would take nearly all memory: of about a hundred prompts."""
 PIXEL_CACHE_GIB = 0.25

@@ -79,7 +79,7 @@ def leave_limits_to_decode() -> None:
 
 @contextmanager
 def own_pixel_limit() -> Iterator[None]:
-    """As `leave_limits_to_decode`, but only inside: the process has other users of Pillow too."""
+    """Does what `leave_limits_to_decode` does, but only inside: the process has other users of Pillow too."""
     limit = Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings():
         leave_limits_to_decode()

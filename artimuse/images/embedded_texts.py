@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from PIL import Image
 
 MAX_TEXT_BYTES = 2**20
-"""Of one text; longer ones are left out. Workflows of ComfyUI take some 100 kB."""
+"""The most bytes of one text; longer ones are left out. Workflows of ComfyUI take some 100 kB."""
 
 _MAX_CHUNKS = 10_000
 _PNG, _JPEG, _RIFF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"RIFF"

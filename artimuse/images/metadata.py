@@ -23,7 +23,7 @@ Texts = Mapping[str, str]
 
 
 def read_metadata(data: bytes) -> dict[str, str | None]:
-    """Of one image file, under `META_NAMES`. Never raises: what is absent or cannot be understood is None."""
+    """What a generator wrote into one image file, under `META_NAMES`. Never raises: what is absent is None."""
     found: Found = {}
     try:
         texts = read_texts(data)

@@ -50,7 +50,7 @@ def _fetch_file(uri: str, limits: DecodeLimits) -> bytes:
 
 
 def _fetch_member(location: Location, limits: DecodeLimits) -> bytes | RowError:
-    """With the header before it, which tells whether this is still the tar that was planned."""
+    """The member's bytes. The header before it is read too: it tells whether this is still the tar that was planned."""
     assert location.offset is not None
     assert location.length is not None
     if location.length > limits.max_bytes:

@@ -14,7 +14,7 @@ NUM_THREADS = 16
 NUM_AHEAD = 32
 """Images asked for and not yet taken: the most that are in memory undecoded."""
 NUM_CELLS_AHEAD = 8
-"""Of a Parquet file, which one thread reads in the order of its rows."""
+"""How many cells of a Parquet file are read ahead, by one thread in the order of its rows."""
 
 
 class Fetcher:

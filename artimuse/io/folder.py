@@ -51,15 +51,15 @@ class Folder:
 
     @property
     def arrow_filesystem(self) -> FileSystem:
-        """For Arrow, which then reads as we do. Its paths are those of `path`."""
+        """The file system for Arrow, which then reads as we do. Its paths are those of `path`."""
         return LocalFileSystem() if self.is_local else PyFileSystem(_OurReads(self._store))
 
     def url(self, name: str = "") -> str:
-        """For messages, and for anyone who takes a path or URL."""
+        """The path or URL, for messages and for anyone who takes one."""
         return f"{self.root}/{name}" if name else self.root
 
     def path(self, name: str = "") -> str:
-        """As the file system has it: without the scheme."""
+        """The path as the file system has it: without the scheme."""
         return open_store(self.url(name))[1]
 
     def write(self, name: str, data: bytes) -> None:
@@ -104,7 +104,7 @@ class Folder:
             return self._store.exists(self.path(name))
 
     def size(self, name: str) -> int:
-        """Bytes."""
+        """The size in bytes."""
         with self._explained(name, "looked up"):
             return self._store.size(self.path(name))
 

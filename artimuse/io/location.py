@@ -10,16 +10,16 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Of one image, for `fetch`."""
+    """Where the bytes of one image are, for `fetch`."""
 
     uri: str
     """A path or URL; inside containers `x.tar#member` or `x.parquet#row`."""
     offset: int | None = None
-    """Of the first byte in the tar, or the row in the Parquet file. None: the file at `uri`, whatever its name."""
+    """The first byte in the tar, or the row in the Parquet file. None: the file at `uri`, whatever its name."""
     length: int | None = None
     """Bytes in the tar."""
     column: str | None = None
-    """Of the Parquet file: a leaf such as `image.bytes`."""
+    """The column of the Parquet file: a leaf such as `image.bytes`."""
 
     @property
     def container(self) -> str:

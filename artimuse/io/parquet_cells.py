@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from artimuse.io.stores import open_file
 
 IMAGE_COLUMNS = ("image", "jpg", "png", "webp", "bytes")
-"""Those that may hold images, in the order of preference."""
+"""The columns that may hold images, in the order of preference."""
 SLICE_BYTES = 32 * 2**20
 """About as much of a column is in memory at a time, however large its row groups are."""
 MAX_SLICE_ROWS = 1024
@@ -33,7 +33,7 @@ def image_leaf(field: pa.Field) -> str | None:
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
-    """Also lists of small integers, as pandas and Spark write `bytearray` and `array<byte>`."""
+    """True also for lists of small integers, as pandas and Spark write `bytearray` and `array<byte>`."""
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return bool(kind.value_type in (pa.uint8(), pa.int8()))
     kinds = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)

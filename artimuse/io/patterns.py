@@ -27,7 +27,7 @@ class Matcher:
         self.start = self._with_any_depth({0})
 
     def enter(self, above: Reached, name: str) -> Reached:
-        """One level down."""
+        """Goes down one level."""
         reached = set()
         for num_segments in above:
             if num_segments == len(self.pattern):
@@ -81,7 +81,7 @@ def literal_start(segment: str) -> str:
 
 
 def expand_braces(location: str) -> Iterator[str]:
-    """As bash does: `{000..999}` counts, keeping leading zeros; `{a,b}` lists."""
+    """Expands braces as bash does: `{000..999}` counts, keeping leading zeros; `{a,b}` lists."""
     pieces = _BRACES.split(location)
     for chosen in product(*(_choices(group) for group in pieces[1::2])):
         yield "".join(literal + choice for literal, choice in zip(pieces[::2], (*chosen, "")))

@@ -16,7 +16,7 @@ from artimuse.io.retries import CutShort, whole, with_retries
 from artimuse.io.store import Store, TooLarge
 
 READ_TIMEOUT_S = 300.0
-"""For one attempt at one body, however slowly it drips."""
+"""The most seconds for one attempt at one body, however slowly it drips."""
 MAX_CONNECTIONS = 64
 """Per process: above the number of concurrent reads, so that none waits for a connection."""
 
@@ -54,7 +54,7 @@ class S3Store(Store):
         return [PurePosixPath(key).name for key in keys if not key.endswith("/")]
 
     def find(self, path: str, pattern: Pattern) -> Iterator[str]:
-        """In key order if the pattern may cross levels, else level by level; a page of at most 1,000 keys at a time."""
+        """Keys in order if the pattern may cross levels, else level by level; a page of at most 1,000 at a time."""
         bucket, key = self._split(path)
         start = f"{key}/" if key else ""
         matcher = Matcher(pattern)
@@ -110,7 +110,7 @@ class S3Store(Store):
             return whole(await body.read(), length)
 
     def _run(self, read: Callable[[], Awaitable[Result]]) -> Result:
-        """From any thread: the store's requests share one event loop."""
+        """Runs it from any thread: the store's requests share one event loop."""
 
         async def within_time() -> Result:
             return await asyncio.wait_for(read(), READ_TIMEOUT_S)
@@ -119,7 +119,7 @@ class S3Store(Store):
 
 
 def forget_client() -> None:
-    """For a process whose credentials or endpoint change."""
+    """Closes the client, for a process whose credentials or endpoint change."""
     _filesystem.cache_clear()
 
 

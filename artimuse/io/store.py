@@ -41,7 +41,7 @@ class Store:
         return with_retries(lambda: whole(self.filesystem.cat_file(path, start=start, end=start + length), length))
 
     def size(self, path: str) -> int:
-        """In bytes, as the store tells it."""
+        """The size in bytes, as the store tells it."""
         return int(with_retries(lambda: self._file_info(path))["size"])
 
     def open(self, path: str, *, read_ahead_bytes: int) -> BinaryIO:
@@ -57,7 +57,7 @@ class Store:
         return True
 
     def entries(self, path: str) -> list[dict[str, Any]]:
-        """What is directly inside a directory, as fsspec describes it, listed anew."""
+        """What is directly inside a directory, as fsspec describes it, listed again."""
 
         def fresh() -> list[dict[str, Any]]:
             self.filesystem.invalidate_cache(path)
@@ -99,7 +99,7 @@ class Store:
         with_retries(lambda: self.filesystem.pipe_file(path, data))
 
     def upload(self, local: Path, path: str) -> None:
-        """As `write`, for a file that may be larger than memory."""
+        """Does what `write` does, for a file that may be larger than memory."""
         with_retries(lambda: self.filesystem.put_file(str(local), path))
 
     def download(self, path: str, local: Path) -> None:

@@ -19,7 +19,7 @@ class WebStore(Store):
 
 
 STORES: dict[str, Callable[[], Store]] = {"s3": S3Store, "s3a": S3Store}
-"""By scheme, those with a file system of their own; any other is fsspec's."""
+"""By scheme, the stores with a file system of their own; any other is fsspec's."""
 _LOCAL = LocalStore()
 _WEB = ("http", "https")
 

@@ -33,7 +33,7 @@ def fill(
 
 
 def _remake_computed_buffers(model: nn.Module, device: torch.device) -> None:
-    """Makes modules with computed, not stored, buffers anew (rotary frequencies): on meta they have no values."""
+    """Makes modules with computed, not stored, buffers again (rotary frequencies): on meta they have no values."""
     for name, module in list(model.named_modules()):
         if any(buffer.is_meta for buffer in module.buffers(recurse=False)):
             parent, _, leaf = name.rpartition(".")

@@ -25,7 +25,7 @@ class Source:
     """Where the value of one native weight is stored."""
 
     key: str
-    """Of the stored tensor."""
+    """The name of the stored tensor."""
     part: int | None = None
     """0, 1 or 2: the weight is this third of the stored tensor's first dimension. None: all of it."""
     lora: tuple[str, str] | None = None
@@ -41,11 +41,11 @@ class Layout:
     """One way in which the same network is stored."""
 
     architecture: str
-    """As config.json names it."""
+    """The class as config.json names it."""
     network_config: Callable[[ConfigFile], InternVLConfig]
     """Raises BadCheckpoint, naming the key, if the checkpoint is of a kind this version cannot run."""
     sources: Callable[[Collection[str], Collection[str]], Sources]
-    """From the native weight names and the stored keys; a source may name a key that is not stored."""
+    """Maps native weight names and stored keys to sources; a source may name a key that is not stored."""
     stored_config: Callable[[ConfigFile, Qwen2Tokenizer], dict[str, Any]]
     """The inverse of `network_config`, from the native config.json with `dtype` and `system_message`.
 

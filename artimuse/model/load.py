@@ -21,14 +21,14 @@ from artimuse.model.template import IMAGE_TOKEN, ChatTemplate
 from artimuse.model.tokenizer_files import read_tokenizer
 
 LAYOUTS: dict[str, Layout] = {layout.architecture: layout for layout in (OFFICIAL, NATIVE)}
-"""By the architecture named in config.json."""
+"""The layouts by the architecture that config.json names."""
 
 LORA_SCALE = 2.0
 """alpha / rank: the official code always sets alpha to twice the rank."""
 
 _HEAD = "lm_head.weight"
 VOCABULARY_WEIGHTS = ("model.language_model.embed_tokens.weight", _HEAD)
-"""With a row for each token."""
+"""The weights that have a row for each token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Network:
     """A loaded checkpoint, ready for inference."""
 
     model: InternVLForConditionalGeneration
-    """In eval mode, without gradients; its `config.image_token_id` is the tokenizer's."""
+    """The network in eval mode, without gradients; its `config.image_token_id` is the tokenizer's."""
     tokenizer: Qwen2Tokenizer
     template: ChatTemplate
     checkpoint: Checkpoint
@@ -47,17 +47,17 @@ class CheckpointSpec:
     """A checkpoint that has been found whole and fit to run, before its weights are read."""
 
     config: InternVLConfig
-    """Of the native network; its `image_token_id` is the tokenizer's."""
+    """The configuration of the native network; its `image_token_id` is the tokenizer's."""
     tokenizer: Qwen2Tokenizer
     template: ChatTemplate
     checkpoint: Checkpoint
     sources: Sources
     stored: Mapping[str, StoredTensor]
     first_new_id: int | None = None
-    """From this token on the tokens are not the checkpoint's, but were added by `with_tokens`."""
+    """The first token that is not the checkpoint's, but was added by `with_tokens`."""
 
     def with_tokens(self, tokens: Sequence[str]) -> "CheckpointSpec":
-        """With these tokens at the end of the vocabulary; itself if it has them all.
+        """The same checkpoint with these tokens at the end of the vocabulary; itself if it has them all.
 
         Their embeddings begin as the mean of all others. Raises BadCheckpoint if it has some of them only.
         """
@@ -178,7 +178,7 @@ def _with_rows(weight: torch.Tensor, num_rows: int) -> torch.Tensor:
 
 
 def _read(key: str, stored: Mapping[str, StoredTensor]) -> torch.Tensor:
-    # Opened for every tensor anew, which costs a millisecond: what is read of an open file stays in memory with it.
+    # Opened for every tensor again, which costs a millisecond: what is read of an open file stays in memory with it.
     with safe_open(stored[key].path, framework="pt") as file:
         tensor: torch.Tensor = file.get_tensor(key)
     return tensor

@@ -49,7 +49,7 @@ def stored_config(native: ConfigFile, tokenizer: Qwen2Tokenizer) -> dict[str, An
 
 
 def stored_weights(weights: Weights) -> Weights:
-    """As they are: the spelling of transformers 5."""
+    """The weights as they are: the names are those of transformers 5."""
     return weights
 
 

@@ -21,7 +21,7 @@ _VERSION_KEYS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modif
 def local_copy(url: str, patterns: Sequence[str]) -> Path:
     """A directory with the files at the URL that match one of the patterns.
 
-    It is named by the URL with every file's size and version, so that a changed source is copied anew. Processes
+    It is named by the URL with every file's size and version, so that a changed source is copied again. Processes
     that ask at the same time wait for one of them to copy; after an interruption only what is missing is copied.
     Raises BadCheckpoint if the URL cannot be read.
     """

@@ -26,7 +26,7 @@ from artimuse.model.tokenizer_files import write_tokenizer
 LAYOUTS: dict[LayoutName, Layout] = {"native": NATIVE, "official": OFFICIAL}
 
 MAX_SHARD_BYTES = 5 * 10**9
-"""Of tensors in one file."""
+"""The most bytes of tensors in one file."""
 
 
 def save_checkpoint(

@@ -19,7 +19,7 @@ class StoredTensor:
     path: Path
     shape: tuple[int, ...]
     dtype: str
-    """As safetensors names it: BF16, F32, .."""
+    """The type as safetensors names it: BF16, F32, ..."""
 
 
 def shard_paths(directory: Path) -> list[Path]:

@@ -19,11 +19,11 @@ class Sizes:
 
     rows_per_shard: int = 50_000
     rows_per_group: int = 1024
-    """Of a plan shard's row groups, which are read one by one."""
+    """The size of a plan shard's row groups, which are read one by one."""
     units_per_graph: int = 2_000
-    """Ray's driver keeps 10-14 KB per unit while a graph lives (Ray 2.60), and a new graph loads the model anew."""
+    """Ray's driver keeps 10-14 KB per unit while a graph lives (Ray 2.60), and a new graph loads the model again."""
     units_per_worker_and_graph: int = 64
-    """With many workers a graph has as many more units."""
+    """A graph has so many units per worker, if that is more."""
 
 
 SIZES = Sizes()
@@ -34,7 +34,7 @@ class Backend(Protocol):
 
     @property
     def num_workers(self) -> int:
-        """At most so many do the work at a time."""
+        """The most workers that are at work at a time."""
         ...
 
     def open(self, config: ScoreConfig, model: ModelFacts) -> ScoreConfig:
@@ -49,7 +49,7 @@ class Backend(Protocol):
         ...
 
     def certify(self, job: ScoreJob, *, num_rows: int, tolerance: float | None) -> ParityCertificate | None:
-        """As `parity.certify_run`, where workers run."""
+        """Calls `parity.certify_run` where workers run."""
         ...
 
     def receipts(

@@ -29,7 +29,7 @@ class InProcess:
 
     def __init__(self) -> None:
         self._scorers: dict[bool, Callable[[pa.Table], pa.Table]] = {}
-        """By whether the rows exist: made once, although there is one call for every window of units."""
+        """The scorers by whether the rows exist. They are made once, although there are several calls of `receipts`."""
 
     def open(self, config: ScoreConfig, model: ModelFacts) -> ScoreConfig:
         device = _device(config)
@@ -66,7 +66,7 @@ class InProcess:
         compact_shard(output, shard, is_complete=is_complete)
 
     def wait(self, stop: StopRequest) -> None:
-        """Nothing goes on."""
+        """Returns at once: nothing goes on in the background."""
 
 
 def _device(config: ScoreConfig) -> Device:

@@ -18,7 +18,7 @@ from artimuse.scorer import Scorer
 from artimuse.scoring import STRATEGIES
 
 NUM_IMAGES = 32
-"""Of a run, that are scored by both."""
+"""The number of a run's images that are scored by both engines."""
 
 TOLERANCE = {"float32": 0.01}
 """Points; batches and kernels differ in the last bits of float32."""
@@ -41,7 +41,7 @@ class ParityCertificate:
     rank_correlation: float | None
     """Spearman's; None if the reference's scores span less than a point."""
     tolerance: float
-    """Points."""
+    """The points by which scores may differ."""
 
     @property
     def holds(self) -> bool:

@@ -32,7 +32,7 @@ class ModelFacts:
     name: str
     digest: str | None
     num_bytes: int
-    """In a worker's memory."""
+    """The size of the weights in a worker's memory."""
     note: str | None
     """What a reader of its scores must know."""
 

@@ -22,9 +22,9 @@ class ScoreReport:
     note: str | None
     """What a reader of the scores must know; None if there is nothing."""
     num_images: int
-    """In the plan."""
+    """The number of images in the plan."""
     num_rows: int
-    """In the table: fewer than images after --limit."""
+    """The number of rows in the table: fewer than images after --limit."""
     num_failed: int
     errors: Mapping[str, int]
     """Failed rows by error code."""
@@ -39,13 +39,13 @@ class ScoreReport:
     num_retried: int
     """Failed rows of earlier runs that this run tried again."""
     num_recovered: int
-    """Of those, the ones that have a score now."""
+    """The number of retried rows that have a score now."""
     num_newly_described: int
     """Images that got their texts from this run."""
     text_problems: Mapping[str, int]
     """Images that this run could not describe although it was to, by reason."""
     images_per_s: float
-    """Of this run, from the first worker's start to the last part."""
+    """Images per second of this run, from the first worker's start to the last part."""
     parity: ParityCertificate | None
     """None if the run was not compared with the reference: it had nothing to do, or its engine has none."""
     phase_s: Mapping[str, float]

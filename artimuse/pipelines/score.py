@@ -71,16 +71,16 @@ class ScoreRun:
     model: ModelFacts
     texts: TextJob | None
     condition: Condition | None
-    """Of the rows that are to get texts; None if no texts are asked for."""
+    """The condition of the rows that are to get texts; None if no texts are asked for."""
     resolved: ScoreConfig
-    """With nothing left to the machine that it runs on."""
+    """The configuration, with nothing left to the machine that it runs on."""
     record: ScoreRecord
     ledger: Ledger
     backlog: ScoreBacklog
     texts_later: TextBacklog | None
-    """Rows that have been there before and are to get texts."""
+    """The rows that were there before and are to get texts."""
     num_before: int
-    """Rows that were there before."""
+    """The number of rows that were there before."""
     job: ScoreJob
     certificate: ParityCertificate | None = None
     images_per_s = 0.0
@@ -154,7 +154,7 @@ class ScoreRun:
         self.num_before = self.ledger.num_done()
 
     def _find_texts_later(self) -> TextBacklog | None:
-        """As many rows as --limit allows beside those that are scored; None if there are none."""
+        """The rows to describe, as many as --limit allows beside those that are scored; None if there are none."""
         if self.condition is None:
             return None
         limit = None if self.config.limit is None else self.config.limit - self.backlog.num_rows
@@ -193,7 +193,7 @@ class ScoreRun:
         )
 
     def _score(self) -> None:
-        """Rows that this run is the first to try, or tries again; texts come with them."""
+        """Scores the rows that this run is the first to try, or tries again; texts come with them."""
         if not self.backlog.num_rows:
             return
         if self.num_before:
@@ -210,7 +210,7 @@ class ScoreRun:
             self.texts_later = self._find_texts_later()
 
     def _describe(self) -> None:
-        """Rows that were there before, and are to get texts."""
+        """Describes the rows that were there before."""
         if not self.texts_later or self.stop.is_set:
             return
         logger.info("%s images get their texts", f"{self.texts_later.num_rows:,}")

@@ -12,9 +12,9 @@ class Tally:
         self.num_scored = 0
         """Rows of images that were tried, for the first time or again."""
         self.num_retried = 0
-        """Of the scored rows, the ones that had failed before."""
+        """The number of scored rows that had failed before."""
         self.num_recovered = 0
-        """Of the retried rows, the ones that have a score now."""
+        """The number of retried rows that have a score now."""
         self.num_described = 0
         """Rows that got texts."""
         self.text_problems: Counter[str] = Counter()

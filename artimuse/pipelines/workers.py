@@ -22,9 +22,9 @@ class Workers:
     min_size: int
     max_size: int
     num_gpus: float
-    """Per worker."""
+    """GPUs per worker."""
     num_cpus: float
-    """Per worker."""
+    """CPUs per worker."""
     max_decoders: int
     """Actors of one CPU each that decode for workers with GPUs."""
 

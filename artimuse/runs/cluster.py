@@ -101,5 +101,5 @@ def cause_of(error: Exception) -> ArtiMuseError | None:
 
 
 def on_this_node() -> NodeAffinitySchedulingStrategy:
-    """For an actor that the run cannot do without: it can survive the loss of any node but the driver's own."""
+    """Places an actor that the run cannot do without: it survives the loss of any node but the driver's own."""
     return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)

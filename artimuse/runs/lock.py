@@ -123,7 +123,7 @@ def _lock_file(output: Folder) -> Iterator[None]:
 
 
 def _rewrite(file: BinaryIO, data: bytes) -> None:
-    """For messages only, so a full disk does not matter."""
+    """Writes what is for messages only, so a full disk does not matter."""
     with suppress(OSError):
         file.truncate(0)
         file.write(data)
@@ -138,7 +138,7 @@ class ObjectLock(Lock):
         self.times = times
         self._claim = _Claim.own()
         self._beat_at = 0.0
-        """By the monotonic clock."""
+        """When the counter was last raised, by the monotonic clock."""
         self._other_owner: _Claim | None = None
         self._released = threading.Event()
         self._beating = threading.Thread(target=self._keep_beating, name="output-lock", daemon=True)

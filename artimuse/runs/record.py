@@ -25,7 +25,7 @@ RecordType = TypeVar("RecordType", bound=Record)
 
 
 class RecordFile(Generic[RecordType]):
-    """Where the record of a kind of run is, in any OUTPUT."""
+    """The JSON file of the records of one kind of run, in any OUTPUT."""
 
     def __init__(self, name: str, record_class: type[RecordType]) -> None:
         self.name = name

@@ -50,7 +50,7 @@ class StopRequest:
                 signal.signal(number, handler)
 
     def heed(self) -> None:
-        """To be called again after connecting to Ray, which takes SIGTERM for itself (Ray 2.60)."""
+        """Takes the signals. Call it again after connecting to Ray, which takes SIGTERM for itself (Ray 2.60)."""
         if _is_main_thread():
             for number in _SIGNALS:
                 signal.signal(number, self._note)

@@ -15,7 +15,7 @@ from artimuse.scoring.metrics import correlations
 
 @dataclass(frozen=True, slots=True)
 class Sentences:
-    """On one attribute."""
+    """How good the sentences on one attribute are."""
 
     right: float
     """Share of the sentences that name the right class, and no other."""
@@ -25,19 +25,19 @@ class Sentences:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Of one model on scenes that it has not seen."""
+    """How good one model is on scenes that it has not seen."""
 
     num_scenes: int
     num_scored: int
-    """Of the scenes, those with a score: an answer that is no number has none."""
+    """The number of scenes with a score: an answer that is no number has none."""
     num_described: int
-    """Of the scenes, those with sentences."""
+    """The number of scenes with sentences."""
     srcc: float | None
     """Spearman's rank correlation of the scores, -1..1; None as in `metrics.correlations`."""
     plcc: float | None
     """Pearson's, likewise."""
     sentences: Mapping[str, Sentences]
-    """By attribute; empty without sentences."""
+    """The sentences by attribute; empty without sentences."""
 
     @property
     def share_right(self) -> float | None:

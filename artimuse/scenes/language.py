@@ -35,7 +35,7 @@ Row = dict[str, Any]
 
 
 def write_language(scenes: str | Path, folder: str | Path) -> Path:
-    """From the tables that `write_scenes` wrote, tables for `--targets answers`; returns the folder.
+    """Writes tables for `--targets answers` from those that `write_scenes` wrote; returns the folder.
 
     One row in `ONE_IN` is followed by another about its picture, with an attribute's question; one with a score's, one
     with a list's.

@@ -49,7 +49,7 @@ IMPACTS: Mapping[str, Band] = {
     "clear": (0.28, 0.31),
     "striking": (0.38, 0.41),
 }
-"""By how much the subject is lighter than the ground; white is lighter than black by 1."""
+"""How much lighter the subject is than the ground; white is lighter than black by 1."""
 
 _THIRD = 1 / 3
 _MAX_OFF_THIRD = 0.14
@@ -73,7 +73,7 @@ class Scene:
     """One picture before it is drawn. Lengths are fractions of the picture's side."""
 
     number: int
-    """From 0; a split is a range of numbers."""
+    """The number of the scene, from 0; a split is a range of numbers."""
     seed: int
     place: str
     """One of `PLACES`."""
@@ -84,23 +84,23 @@ class Scene:
     shape: str
     """One of `SHAPES`."""
     radius: float
-    """Of the circle around the subject."""
+    """The radius of the circle around the subject."""
     tilt_deg: float
-    """Of the subject, clockwise."""
+    """How far the subject is turned clockwise."""
     pattern: str
-    """Of the ground; one of `PATTERNS`."""
+    """The pattern of the ground; one of `PATTERNS`."""
     hue_deg: float
-    """Of the ground, 0..360 on the circle of `colours`."""
+    """The hue of the ground, 0..360 on the circle of `colours`."""
     hue_step_deg: float
-    """From the ground's hue to the subject's, -180..180; its size is in one of `HARMONIES`."""
+    """The step from the ground's hue to the subject's, -180..180; its size is in one of `HARMONIES`."""
     contrast: float
-    """In one of `IMPACTS`."""
+    """The contrast, in one of `IMPACTS`."""
     exposure_stops: float
-    """In one of `LIGHTS`."""
+    """The exposure, in one of `LIGHTS`."""
     blur: float
-    """In one of `FOCUSES`."""
+    """The blur, in one of `FOCUSES`."""
     num_distractors: int
-    """In one of `CLUTTERS`."""
+    """The number of distractors, in one of `CLUTTERS`."""
 
     @property
     def clutter(self) -> str:

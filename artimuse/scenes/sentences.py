@@ -143,7 +143,7 @@ TOPICS: Mapping[str, Topic] = {
         ),
     ),
 }
-"""By the slugs of `attributes.ATTRIBUTES`."""
+"""The sentences by the slugs of `attributes.ATTRIBUTES`."""
 
 
 def write_sentences(scene: Scene) -> dict[str, str]:

@@ -48,7 +48,7 @@ class ParquetTable:
 
 
 class CsvTable:
-    """With a header line. All columns are text, exactly as written, so that `007` stays; an empty cell is null.
+    """A CSV file with a header line. All columns are text as written, so `007` stays; an empty cell is null.
 
     Python's parser, because Arrow's takes a quote that is never closed as one long cell: rows would vanish.
     """

@@ -25,7 +25,7 @@ TARS_AHEAD = 16
 READ_AHEAD_BYTES = 16 * 2**10
 """A header with the small texts around it, in one request; much more would be pixels."""
 MAX_TEXT_BYTES = 2**20
-"""Of one `.json` or `.txt` member: they go into the table."""
+"""The most bytes of one `.json` or `.txt` member: they go into the table."""
 
 _TEXTS = ("json", "txt")
 

@@ -22,7 +22,7 @@ from artimuse.io.folder import Folder
 logger = logging.getLogger(__name__)
 
 PARTS = "scores"
-"""The score table."""
+"""The folder of the score table."""
 STAGED = "staged"
 """Rows that are to replace rows of the same number, until their shard is compacted."""
 
@@ -67,7 +67,7 @@ def write_rows(output: Folder, rows: pa.Table, *, rows_per_shard: int, replaces:
 
 
 def store_part_once(output: Folder, folder: str, shard: int, rows: pa.Table) -> str:
-    """As `store_part`, but keeps what a part of the same rows has in the same or a later version.
+    """Does what `store_part` does, but keeps what a part of the same rows has in the same or a later version.
 
     So a worker that outlives its run by long cannot undo what later runs have done.
     """

@@ -47,7 +47,7 @@ def write_plan(
     """Numbers the rows of the source and stores them in `output`, in bounded memory.
 
     Raises BadInput, before anything appears in `output`, if the source is malformed or an image_id occurs twice.
-    The first shard appears last: what an interrupted call leaves is written anew by the next one.
+    The first shard appears last: what an interrupted call leaves is written again by the next one.
     """
     if not 1 <= rows_per_group <= rows_per_shard:
         raise ValueError(f"rows_per_group {rows_per_group}: expected 1 to rows_per_shard, {rows_per_shard}")
@@ -105,7 +105,7 @@ def read_plan_rows(output: Folder, shard: int, offsets: Sequence[int] | npt.NDAr
 
 
 def locations(rows: pa.Table) -> list[Location]:
-    """Of rows of the plan."""
+    """The locations of the images in rows of the plan."""
     names = ("uri", *(field.name for field in LOCATION_FIELDS))
     return [Location(*values) for values in zip(*(rows[name].to_pylist() for name in names))]
 

@@ -34,7 +34,7 @@ class ScoreRecord:
     """How far the engine is from the reference; None if they were not compared."""
     finished_at: str | None = None
     report: Mapping[str, Any] | None = None
-    """Of a run that has come to its end."""
+    """The report of a run that has come to its end."""
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:

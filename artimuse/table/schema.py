@@ -25,7 +25,7 @@ IMAGE_ID = described(
 URI = described("uri", pa.string(), "where the image was read", nullable=False)
 
 OWN_PREFIX = "artimuse:"
-"""Of columns that are not in the score table: those of the plan, and those between the stages of a run."""
+"""The prefix of columns that are not in the score table: those of the plan, and those between the stages of a run."""
 OFFSET = described(
     f"{OWN_PREFIX}offset", pa.int64(), "in a tar the image's first byte, in a Parquet file its row; or null"
 )

@@ -34,7 +34,7 @@ class VerifyReport:
 
     output: str
     num_images: int
-    """In the plan."""
+    """The number of images in the plan."""
     num_rows: int
     num_failed: int
     num_parts: int
@@ -211,7 +211,7 @@ def _unfinished(record: ScoreRecord, count: _Count) -> str | None:
 
 
 def _differences(record: ScoreRecord, count: _Count) -> Iterator[str]:
-    """Where run.json counts otherwise than the files."""
+    """What run.json counts otherwise than the files."""
     report = record.report or {}
     counts = {
         "num_images": (report.get("num_images"), count.num_planned),

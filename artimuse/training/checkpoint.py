@@ -56,13 +56,13 @@ class Saved:
 
 
 class Checkpoints:
-    """Those of one OUTPUT."""
+    """The checkpoints of one OUTPUT."""
 
     def __init__(self, output: Folder) -> None:
         self.folder = output / FOLDER
 
     def steps(self) -> list[int]:
-        """Of the whole checkpoints, ascending."""
+        """The steps of the whole checkpoints, ascending."""
         matches = (_NAME.fullmatch(name) for name in self.folder.names())
         return sorted(int(match[1]) for match in matches if match)
 

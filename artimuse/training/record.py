@@ -43,7 +43,7 @@ class TrainRecord:
     status: Literal["unfinished", "finished"]
     config: Mapping[str, Any]
     base_digest: str
-    """Of the base's weights."""
+    """The digest of the base's weights."""
     num_examples: int
     num_validation_examples: int
     num_images: int
@@ -108,7 +108,7 @@ def refuse_other_settings(output: Folder, saved: TrainRecord, config: TrainConfi
 
 
 def _commit() -> str | None:
-    """Of this code, if it runs in a clone."""
+    """The commit of this code, if it runs in a clone."""
     command = ["git", "-C", str(Path(artimuse.__file__).parent), "rev-parse", "HEAD"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

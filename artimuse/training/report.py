@@ -23,15 +23,15 @@ class TrainReport:
     num_new_steps: int
     """That this run did; the others were done before."""
     num_workers: int
-    """At the end; 0 if there was nothing left to do."""
+    """The number of workers at the end; 0 if there was nothing left to do."""
     loss: float
     """Mean over the last tenth of all steps, per answer token."""
     validation: Mapping[str, Any] | None
-    """Of the exported checkpoint; None without validation."""
+    """The validation of the exported checkpoint; None without validation."""
     samples_per_s: float
-    """Of this run's steps; 0 if there were none."""
+    """Samples per second over this run's steps; 0 if there were none."""
     waiting_share: float
-    """Of the time of this run's steps that the first worker waited for pictures and tokens."""
+    """The share of the time of this run's steps that the first worker waited for pictures and tokens."""
     bad_images: Mapping[str, str]
     """Image id -> why it was left out."""
     checkpoint: int

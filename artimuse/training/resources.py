@@ -9,12 +9,12 @@ from artimuse.runs.cluster import possible_resources
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resources:
-    """For Ray Train."""
+    """What Ray Train is asked for."""
 
     num_workers: int | tuple[int, int]
-    """As many, or from as few as to as many as the cluster has room for."""
+    """The number of workers, or the smallest and the largest number."""
     num_cpus: float
-    """Per worker."""
+    """CPUs per worker."""
     num_gpus: int
     """Per worker: 1 or 0."""
 

@@ -4,7 +4,7 @@ import math
 
 
 def learning_rate(step: int, num_steps: int, *, highest: float, warmup_ratio: float) -> float:
-    """Of the step with this number, from 0: a linear warm-up, then a cosine down to 0.
+    """The learning rate of the step with this number, from 0: a linear warm-up, then a cosine down to 0.
 
     Source: paper table 11; the curve is that of transformers' `get_cosine_schedule_with_warmup`, and the number of
     warm-up steps is rounded up as its Trainer does.

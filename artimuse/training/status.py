@@ -12,7 +12,7 @@ class Status:
     """Steps that are done."""
     num_steps: int = 0
     record: dict[str, Any] = field(default_factory=dict)
-    """Of the last step; empty before the first."""
+    """The record of the last step; empty before the first."""
     validation: dict[str, Any] = field(default_factory=dict)
     """The last one; empty before the first."""
     world_size: int = 0

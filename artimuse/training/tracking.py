@@ -30,10 +30,10 @@ class NoTracker:
     """Implements `Tracker`; also for all workers but the first."""
 
     def step(self, record: Mapping[str, Any]) -> None:
-        """Nothing."""
+        """Does nothing."""
 
     def validation(self, record: Mapping[str, Any]) -> None:
-        """Nothing."""
+        """Does nothing."""
 
 
 class TensorBoardTracker:

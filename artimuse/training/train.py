@@ -51,7 +51,7 @@ class TrainRun:
         self.output = output
         self.control = Control(stop=stop, lock=lock, console=console)
         self.status = Status()
-        """Of the workers of this run; as it is here if there was nothing left to train."""
+        """What the workers of this run have said; as it is here if there was nothing left to train."""
         self.backend = _backend(config)
         self.checkpoints = Checkpoints(output)
 
@@ -68,7 +68,7 @@ class TrainRun:
         return self._report(num_before)
 
     def _connect(self) -> None:
-        """From here on nothing in the configuration depends on the machine that it runs on."""
+        """Connects; from then on nothing in the configuration depends on the machine that it runs on."""
         resolved = self.backend.open(self.config)
         self.control.stop.heed()  # Ray has taken the signals for itself
         self.config = replace(resolved, base=find_checkpoint(self.config.base).name)

@@ -39,7 +39,7 @@ _MOST_NAMED = 8
 
 
 def limit_threads(config: TrainConfig) -> None:
-    """To the CPUs that a worker has been given; in a process that others use too, the number is theirs to choose."""
+    """Limits torch to the CPUs that a worker has been given. In a shared process the number is not ours to choose."""
     if config.device == "cpu":
         torch.set_num_threads(max(1, int(config.cpus_per_worker)))
 

@@ -254,5 +254,5 @@ def test_after_an_interrupted_call_nothing_is_answered(running, noise, monkeypat
         patch.setattr(LLMEngine, "step", interrupted)
         with pytest.raises(KeyboardInterrupt):
             texts_of(engine, noise)
-    with pytest.raises(EngineFailed, match="started anew, it has failed with KeyboardInterrupt"):
+    with pytest.raises(EngineFailed, match="started again, it has failed with KeyboardInterrupt"):
         texts_of(engine, noise)

@@ -48,7 +48,7 @@ def test_copy_is_made_once(tmp_path):
     assert {path.name: path.stat() for path in second.iterdir()} == before
 
 
-def test_changed_source_is_copied_anew(tmp_path):
+def test_changed_source_is_copied_again(tmp_path):
     write_native(tmp_path / "source")
     first = find_checkpoint(f"file://{tmp_path}/source").directory
     change_config(tmp_path / "source", system_message="Be strict.")

@@ -82,7 +82,7 @@ def test_native_checkpoint_is_one_of_transformers(tmp_path):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", ["tiny", "tiny-lora"])
-def test_official_checkpoint_saved_anew_gives_the_official_scores(tmp_path, test_data, name, layout):
+def test_official_checkpoint_saved_again_gives_the_official_scores(tmp_path, test_data, name, layout):
     directory = test_data / "fixtures" / "official"
     expected = read_json(directory / name / "expected.json")
     save(directory / name, tmp_path / "saved", layout, dtype=torch.float32)
@@ -94,7 +94,7 @@ def test_official_checkpoint_saved_anew_gives_the_official_scores(tmp_path, test
     np.testing.assert_allclose(scores_of(tmp_path / "saved", pixels), scores, rtol=0, atol=1e-3)
 
 
-def test_official_checkpoint_saved_anew_is_stored_as_the_official_code_stored_it(tmp_path, test_data):
+def test_official_checkpoint_saved_again_is_stored_as_the_official_code_stored_it(tmp_path, test_data):
     directory = test_data / "fixtures" / "official" / "tiny"
     save(directory, tmp_path / "saved", "official")
     assert_same_weights(stored(tmp_path / "saved"), stored(directory))

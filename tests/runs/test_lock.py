@@ -182,11 +182,11 @@ def test_of_newcomers_at_once_one_wins(store: Folder, is_stale: bool):
 
 
 def test_an_owner_that_lost_its_lock_is_told_and_leaves_the_new_one_alone(store: Folder):
-    claim = json.dumps({"owner": "another", "host": "usurper", "pid": 8, "beat": 0}).encode()
+    claim = json.dumps({"owner": "another", "host": "elsewhere", "pid": 8, "beat": 0}).encode()
     with hold_lock(store, TIMES) as lock:
         store.write(LOCK_FILE, claim)
         eventually(lambda: raises_locked(lock.check))
-        with pytest.raises(OutputLocked, match=r"another run \(process 8 on usurper\) has taken over"):
+        with pytest.raises(OutputLocked, match=r"another run \(process 8 on elsewhere\) has taken over"):
             lock.check()
     assert store.read(LOCK_FILE) == claim
 
@@ -197,7 +197,7 @@ def test_an_owner_that_slept_looks_before_it_goes_on(store: Folder):
     lock.check()
     time.sleep(TIMES.stale_after_s)
     lock.check()  # nobody else came
-    store.write(LOCK_FILE, json.dumps({"owner": "another", "host": "usurper", "pid": 8, "beat": 0}).encode())
+    store.write(LOCK_FILE, json.dumps({"owner": "another", "host": "elsewhere", "pid": 8, "beat": 0}).encode())
     with pytest.raises(OutputLocked):
         lock.check()
 

@@ -31,7 +31,7 @@ class TextJob:
     """Which images are described, and how."""
 
     attributes: tuple[str, ...]
-    """Slugs."""
+    """The slugs of the attributes."""
     where: str
     """A condition of DuckDB's SQL on a row of the score table."""
     max_new_tokens: int

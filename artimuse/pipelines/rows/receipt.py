@@ -36,6 +36,6 @@ class Receipt:
         return cls(**{**row, **{name: json.loads(row[name]) for name in _COUNTS}})
 
     def as_row(self) -> dict[str, Any]:
-        """For a table, which is what Ray sends."""
+        """The receipt as a row of a table, which is what Ray sends."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return values | {name: json.dumps(values[name]) for name in _COUNTS}

@@ -45,7 +45,7 @@ class Batch:
     images_R: torch.Tensor
     """Which of the images a sequence is about."""
     examples: tuple[Example, ...]
-    """Those with a picture, whose answers have labels."""
+    """The examples that have a picture; their answers have labels."""
     bad: tuple[BadImage, ...]
 
     @property
@@ -74,7 +74,7 @@ class BatchMaker:
         self.num_threads = num_threads
 
     def batches(self, pieces: Iterable[Sequence[Example]]) -> Iterator[Batch]:
-        """In the order of the pieces, decoded ahead. An empty piece gives a batch without loss.
+        """One batch for each piece, in their order, decoded ahead. An empty piece gives a batch without loss.
 
         Raises StorageProblem if a picture may be there but cannot be had now.
         """

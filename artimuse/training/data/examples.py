@@ -36,7 +36,7 @@ EXAMPLE_SCHEMA = pa.schema(
 _BATCH_ROWS = 4096
 TRAIN_EXAMPLES = "examples/train.arrow"
 VALIDATION_EXAMPLES = "examples/validation.arrow"
-"""In OUTPUT."""
+"""Where the examples are in OUTPUT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Examples:
 
 
 class ExampleMaker:
-    """From annotations to examples."""
+    """Makes examples of annotations."""
 
     def __init__(
         self,

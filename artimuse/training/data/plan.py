@@ -25,7 +25,7 @@ class ExampleCounts:
     num_examples: int
     num_validation_examples: int
     num_images: int
-    """Of the training split, as the next one."""
+    """The number of images in the training split."""
     num_images_by_dataset: Mapping[str, int]
 
 
@@ -63,7 +63,7 @@ class _Selection:
         self.config = config
         self.num_images: Counter[str] = Counter()
         self.by_dataset: Counter[str] = Counter()
-        """Of the training split."""
+        """The number of images of each data set in the training split."""
         self._found: Counter[tuple[str, str]] = Counter()
         """Rows of the training split by data set and kind, before any filter."""
 

@@ -22,9 +22,9 @@ from artimuse.training.network import TrainedNetwork
 
 NUM_IMAGES = 4
 MOST_PROBABILITY = {"float32": 1e-3, "bfloat16": 0.1}
-"""By which the probability of any first answer token may differ; rounding to 16 bits is felt."""
+"""How much the probability of any first answer token may differ; rounding to 16 bits is felt."""
 MOST_POINTS = {"float32": 0.01, "bfloat16": 1.0}
-"""By which a score may differ: what `artimuse score` allows its engines."""
+"""How much a score may differ, in points: what `artimuse score` allows its engines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ class ExportComparison:
     """The largest differences on fixed images."""
 
     probability: float
-    """Of any token as the first one of an answer."""
+    """The largest difference in the probability of any token as the first one of an answer."""
     points: float | None
-    """Between the scores; None for a run that did not train scores."""
+    """The largest difference between scores, in points; None for a run that did not train scores."""
 
     def __str__(self) -> str:
         points = "" if self.points is None else f", scores by {self.points:.2g} points"
@@ -77,7 +77,7 @@ def fixed_images() -> PixelArray:
 
 @torch.inference_mode()
 def _logits(model: torch.nn.Module, token_ids: list[int], pixels_BHWC: PixelArray) -> torch.Tensor:
-    """Of the first answer token: float32 (B, V), on the CPU."""
+    """The logits of the first answer token: float32 (B, V), on the CPU."""
     weight = next(model.parameters())
     rows = []
     for pixels_HWC in pixels_BHWC:

@@ -44,10 +44,10 @@ class ExportReport:
     step: int
     dtype: str
     num_trained: int
-    """Tensors."""
+    """The number of tensors that were trained."""
     num_adapters: int
     comparison: ExportComparison
-    """Of the exported model, read again, and the one with its adapters beside it."""
+    """The exported model, read again, beside the trained one with its adapters."""
 
     @property
     def exit_status(self) -> int:

@@ -127,11 +127,11 @@ def test_no_row_carries_the_blame_of_an_engine_that_says_that_it_has_failed(make
     class FallenEngine(FakeEngine):
         def open(self, pixels_BHWC: PixelArray) -> AbstractContextManager[FakeImages]:
             if dark(FakeImages(pixels_BHWC).brightness_B).any():
-                raise EngineFailed("start me anew")
+                raise EngineFailed("start me again")
             return super().open(pixels_BHWC)
 
     job = make_job(good_folder(tmp_path / "in", 5))
-    with pytest.raises(EngineFailed, match="start me anew"):
+    with pytest.raises(EngineFailed, match="start me again"):
         scored(job, engine=FallenEngine(job.engine))
 
 
