@@ -35,7 +35,7 @@ from artimuse.prompts import SCORE_QUESTION, attribute_question
 from artimuse.training.data.collate import Batch
 from artimuse.training.data.packing import SHARED, PackedSequence, pack, stack
 from artimuse.training.network import TrainedNetwork
-from artimuse.training.sharding import prepare_cpu, shard
+from artimuse.training.sharding import prepare_deepspeed, shard
 
 STAGES = {1: paper_text_pretrain, 2: paper_score_finetune}
 QUESTIONS = {1: [attribute_question(attribute) for attribute in ATTRIBUTES], 2: [SCORE_QUESTION]}
@@ -91,8 +91,7 @@ def measure(config: TrainConfig, stage: int, model: str, dtype: torch.dtype, num
     ceilings = measure_ceilings(device, dtype)
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517", "LOCAL_RANK": "0"}
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=0, world_size=1)
-    if device.type == "cpu":
-        prepare_cpu()
+    prepare_deepspeed("cuda" if device.type == "cuda" else "cpu")
     spec: Any = RandomSpec(PRESETS[model])
     network = TrainedNetwork(spec, config, dtype=dtype, device=device)
     engine = shard(network, config, world_size=1, dtype=dtype)

@@ -85,8 +85,8 @@ class StageOptions:
     batch_size: int = 128
     """Examples per step, however many workers there are."""
     questions_together: int = 1
-    """Examples about one image that come one after the other. Those of a micro-batch are packed into one sequence,
-    which has the image, and what their questions begin with, only once."""
+    """Examples about one image that come one after the other.
+    A micro-batch packs them into one sequence, which has the image and the beginning of their questions once."""
     warmup_ratio: float = 0.03
     """Share of all steps in which the learning rate rises; afterwards it falls as a cosine to 0."""
     max_grad_norm: float = 1.0
