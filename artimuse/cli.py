@@ -112,7 +112,3 @@ def _configure_logging(console: Console, *, debug: bool) -> None:
         handlers=[handler or logging.StreamHandler()],
     )
     logging.getLogger("artimuse").setLevel(logging.DEBUG if debug else logging.INFO)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

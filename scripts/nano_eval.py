@@ -65,7 +65,7 @@ def main() -> None:
 def measured(model: str, scenes: Path, output: Path) -> dict[str, Any]:
     """Scores all test scenes, then describes the first of them."""
     images = scenes / "images" / "test"
-    score = [sys.executable, "-m", "artimuse.cli", "score", str(images), str(output), "--model", model]
+    score = [sys.executable, "-m", "artimuse", "score", str(images), str(output), "--model", model]
     subprocess.run(score, check=True)
     described = ["--attributes", "all", "--attributes-where", f"row_number < {NUM_DESCRIBED}", "--max-new-tokens", "48"]
     subprocess.run([*score, *described], check=True)

@@ -138,7 +138,7 @@ class Cluster:
         ]
 
 
-SCORE = (sys.executable, "-m", "artimuse.cli", "score")
+SCORE = (sys.executable, "-m", "artimuse", "score")
 PRIVATE_MOUNTS = ("unshare", "--mount")
 
 

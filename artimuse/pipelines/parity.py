@@ -7,7 +7,6 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from artimuse.configs.engine import EngineConfig
 from artimuse.engines import open_engine, reference_of
@@ -140,6 +139,8 @@ def _compared(found_B: FloatArray, expected_B: FloatArray) -> dict[str, Any]:
     found, expected = found_B[is_scored_B].astype(np.float64), expected_B[is_scored_B].astype(np.float64)
     differences = np.abs(found - expected)
     has_span = len(expected) > 1 and np.ptp(expected) >= LEAST_SPAN
+    from scipy.stats import spearmanr  # takes most of a second, and only the process that compares needs it
+
     return {
         "max_difference": float(differences.max(initial=0.0)),
         "mean_difference": float(differences.mean()) if len(differences) else 0.0,

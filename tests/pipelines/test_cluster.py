@@ -91,7 +91,7 @@ def row_numbers(output: Path) -> list[int]:
 def test_an_address_at_which_nothing_listens_is_refused_at_once(scheme, tmp_path):
     address = f"{scheme}127.0.0.1:{free_port()}"
     done = subprocess.run(
-        [sys.executable, "-m", "artimuse.cli", "score", "photos", "table", "--engine", "fake"],
+        [sys.executable, "-m", "artimuse", "score", "photos", "table", "--engine", "fake"],
         env={**os.environ, "RAY_ADDRESS": address},
         cwd=good_folder(tmp_path / "photos", 1).parent,
         capture_output=True,
