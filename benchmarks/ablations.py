@@ -122,17 +122,17 @@ def configs(row: Row, scenes: Path) -> Iterator[TrainConfig]:
     """The last stage of each seed, trained, after the stage before it."""
     scored = tuple(kind for kind in row.kinds if kind != "partial_text")
     for seed in row.seeds:
-        place = str(BUILD / f"{row.name.replace(' ', '-').replace(',', '')}-{seed}")
+        output = str(BUILD / f"{row.name.replace(' ', '-').replace(',', '')}-{seed}")
         if row.is_joint:
             joint: dict[str, Any] = {"targets": "both", "epochs": 2, "seed": seed}
-            yield trained(nano_text_pretrain(str(scenes), place, base=str(BASE), kinds=row.kinds, **joint))
+            yield trained(nano_text_pretrain(str(scenes), output, base=str(BASE), kinds=row.kinds, **joint))
             continue
         stage1_place = str(BUILD / "-".join(("stage1", *row.kinds)))
         stage1 = trained(nano_text_pretrain(str(scenes), stage1_place, base=str(BASE), kinds=row.kinds))
         base = f"{stage1.output}/model"
         # Faster than the preset: there are no texts here for it to spoil, and fewer steps to learn in.
         stage2: dict[str, Any] = {"learning_rate": 3e-4, "projector_learning_rate": None, "seed": seed, **row.stage2}
-        yield trained(nano_score_finetune(str(scenes), place, base=base, kinds=scored, **stage2))
+        yield trained(nano_score_finetune(str(scenes), output, base=base, kinds=scored, **stage2))
 
 
 def trained(config: TrainConfig) -> TrainConfig:
@@ -183,9 +183,9 @@ def _shown(found: Sequence[float | None]) -> str:
 def draw(results: Sequence[dict[str, Any]]) -> None:
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots()
-    for place, result in enumerate(reversed(results)):
+    for rank, result in enumerate(reversed(results)):
         values = [value for value in result["srcc"] if value is not None]
-        axes.plot(values, [place] * len(values), "o-", color="tab:blue")
+        axes.plot(values, [rank] * len(values), "o-", color="tab:blue")
     axes.set_yticks(range(len(results)), [f"{result['name']} ({result['experiment']})" for result in reversed(results)])
     axes.set_xlabel("SRCC on the test scenes, a point for each seed")
     axes.grid(axis="x", alpha=0.3)

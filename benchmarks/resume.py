@@ -31,9 +31,9 @@ def status_mb(name: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
 
 
-def make_table(place: Path, num_rows: int) -> None:
+def make_table(folder: Path, num_rows: int) -> None:
     """A finished score table with all columns; scores, ids and hashes are there, texts are not."""
-    output = Folder.at(str(place))
+    output = Folder.at(str(folder))
     schema = score_schema(STRATEGIES["ordered_100"].values_K, pa.schema([]))
     for first in range(0, num_rows, ROWS_PER_SHARD):
         for start in range(first, min(first + ROWS_PER_SHARD, num_rows), ROWS_PER_PART):
@@ -50,12 +50,12 @@ def make_table(place: Path, num_rows: int) -> None:
             store_part(output, PARTS, first // ROWS_PER_SHARD, pa.table(columns, schema))
 
 
-def open_ledger(place: Path, num_rows: int) -> dict[str, float]:
+def open_ledger(folder: Path, num_rows: int) -> dict[str, float]:
     # What any use of a folder loads is not the ledger's.
-    Folder.at(str(place)).names()
+    Folder.at(str(folder)).names()
     before_mb = status_mb("VmRSS")
     start = time.monotonic()
-    num_done = Ledger(Folder.at(str(place)), num_rows=num_rows, rows_per_shard=ROWS_PER_SHARD).num_done()
+    num_done = Ledger(Folder.at(str(folder)), num_rows=num_rows, rows_per_shard=ROWS_PER_SHARD).num_done()
     seconds = time.monotonic() - start
     assert num_done == num_rows
     return {"rows": num_rows, "seconds": round(seconds, 2), "added_mb": round(status_mb("VmHWM") - before_mb, 1)}
@@ -72,13 +72,13 @@ def main() -> None:
         return
     sizes = []
     for num_rows in options.rows:
-        place = Path(tempfile.mkdtemp(prefix="artimuse-bench-"))
-        make_table(place, num_rows)
+        folder = Path(tempfile.mkdtemp(prefix="artimuse-bench-"))
+        make_table(folder, num_rows)
         for _ in range(3):
-            command = [sys.executable, __file__, "--open", str(place), "--rows", str(num_rows)]
+            command = [sys.executable, __file__, "--open", str(folder), "--rows", str(num_rows)]
             sizes.append(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
             print(sizes[-1], flush=True)
-        shutil.rmtree(place)
+        shutil.rmtree(folder)
     if options.json:
         options.json.write_text(json.dumps({"machine": machine.describe(), "opens": sizes}, indent=2) + "\n")
 

@@ -41,8 +41,8 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help=f"write {RECORD.relative_to(ROOT)} and the model card")
     options = parser.parse_args()
     recorded: dict[str, Any] = json.loads(RECORD.read_text()) if RECORD.exists() else {}
-    with tempfile.TemporaryDirectory(prefix="nano-eval-") as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory(prefix="nano-eval-") as name:
+        folder = Path(name)
         scenes = write_scenes(folder / "scenes", sizes={"train": NUM_TRAIN, "test": NUM_TEST})
         reader = TableReader()
         baseline = linear_baseline(reader.read(str(scenes), "train"), reader.read(str(scenes), "test"))

@@ -51,15 +51,15 @@ class Cluster:
 
     def start_node(self, name: str, options: Sequence[str], *, prefix: Sequence[str] = ()) -> str:
         """Starts a raylet, through the command `prefix` if there is one; returns the cluster's address."""
-        place = self.folder / name
-        command = [*prefix, "ray", "start", "--block", f"--temp-dir={place}", *options]
+        directory = self.folder / name
+        command = [*prefix, "ray", "start", "--block", f"--temp-dir={directory}", *options]
         with (self.folder / f"{name}.log").open("wb") as log:
             node = subprocess.Popen(
                 command, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         self._nodes[name] = node
         # Ray writes this file when the node is up.
-        address_file = place / "ray_current_cluster"
+        address_file = directory / "ray_current_cluster"
         wait_until(
             lambda: node.poll() is not None or (address_file.is_file() and address_file.read_text()),
             timeout_s=START_TIMEOUT_S,

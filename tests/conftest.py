@@ -14,15 +14,15 @@ import pytest
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """The folder with reference fixtures made by the official code."""
-    place = os.environ.get("ARTIMUSE_TEST_DATA")
-    if not place:
+    location = os.environ.get("ARTIMUSE_TEST_DATA")
+    if not location:
         pytest.skip("ARTIMUSE_TEST_DATA is not set: the official reference fixtures are not here")
-    return Path(place)
+    return Path(location)
 
 
 @pytest.fixture
 def memory_url() -> Iterator[str]:
-    """An empty place in fsspec's in-memory store, which stands for an object store."""
+    """An empty folder in fsspec's in-memory store, which stands for an object store."""
     url = f"memory://{uuid4().hex}"
     yield url
     filesystem = fsspec.filesystem("memory")

@@ -107,11 +107,11 @@ def test_text_columns_may_be_dictionaries_and_ids_numbers(tmp_path: Path):
 
 def test_many_rows_come_in_file_order_and_errors_name_the_row_of_the_file(tmp_path: Path):
     rows = [annotation(str(number), split="test" if number % 3 else "train") for number in range(20_000)]
-    place = parquet(tmp_path / "labels.parquet", rows)
-    assert [int(found.image_id) for found in read(place, "test")] == [n for n in range(20_000) if n % 3]
+    location = parquet(tmp_path / "labels.parquet", rows)
+    assert [int(found.image_id) for found in read(location, "test")] == [n for n in range(20_000) if n % 3]
     rows[19_999]["score"] = -1
     parquet(tmp_path / "labels.parquet", rows)
-    assert "row 19999 (rows count from 0): score -1" in refusal(place, "train" if 19_999 % 3 == 0 else "test")
+    assert "row 19999 (rows count from 0): score -1" in refusal(location, "train" if 19_999 % 3 == 0 else "test")
 
 
 def test_the_first_rows_come_before_the_last_ones_are_looked_at(tmp_path: Path):
@@ -155,9 +155,9 @@ def test_columns_that_are_not_in_the_schema_are_left_out_and_said_so(table: Any,
     ],
 )
 def test_a_wrong_row_is_refused_with_file_and_row(table: Any, fields: Row, complaint: str):
-    place = table([annotation("t", split="test"), annotation("a"), {**annotation("b"), **fields}])
-    message = refusal(place)
-    assert message.startswith(place)
+    location = table([annotation("t", split="test"), annotation("a"), {**annotation("b"), **fields}])
+    message = refusal(location)
+    assert message.startswith(location)
     assert complaint in message
     assert "row 2" in message
 
@@ -166,8 +166,8 @@ def test_a_wrong_row_is_refused_with_file_and_row(table: Any, fields: Row, compl
 def test_a_missing_column_is_named_with_the_ones_found(table: Any, column: str):
     row = annotation("a")
     del row[column]
-    place = table([row])
-    assert refusal(place) == f"{place}: no column {column}; columns found: {', '.join(row)}"
+    location = table([row])
+    assert refusal(location) == f"{location}: no column {column}; columns found: {', '.join(row)}"
 
 
 @pytest.mark.parametrize(
@@ -189,8 +189,8 @@ def test_a_column_that_comes_twice_is_refused(tmp_path: Path):
 
 
 def test_a_split_that_is_not_there_is_refused_with_those_that_are(table: Any):
-    place = table([annotation("a", split="train"), annotation("b", split="test")])
-    assert refusal(place, "validation") == f"{place}: no row of split 'validation'; splits found: test, train"
+    location = table([annotation("a", split="train"), annotation("b", split="test")])
+    assert refusal(location, "validation") == f"{location}: no row of split 'validation'; splits found: test, train"
 
 
 def test_an_empty_table_is_refused(tmp_path: Path):
@@ -204,10 +204,10 @@ def test_a_line_that_is_not_json_is_refused_with_its_number(tmp_path: Path):
 
 
 def test_a_torn_parquet_file_is_refused_by_name(tmp_path: Path):
-    place = parquet(tmp_path / "labels" / "b.parquet", [annotation(str(number)) for number in range(1000)])
+    location = parquet(tmp_path / "labels" / "b.parquet", [annotation(str(number)) for number in range(1000)])
     parquet(tmp_path / "labels" / "a.parquet", [annotation("a")])
-    Path(place).write_bytes(Path(place).read_bytes()[:-20])
-    assert refusal(str(tmp_path / "labels")).startswith(f"{place}: cannot be read")
+    Path(location).write_bytes(Path(location).read_bytes()[:-20])
+    assert refusal(str(tmp_path / "labels")).startswith(f"{location}: cannot be read")
 
 
 @pytest.mark.parametrize("name", ["empty-folder", "labels.csv", "nowhere"])

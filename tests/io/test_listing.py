@@ -17,8 +17,8 @@ def collection(memory_url: str) -> str:
     return memory_url
 
 
-def image_ids(place: str) -> list[str]:
-    return [row["image_id"] for row in rows_of(open_source(place))]
+def image_ids(location: str) -> list[str]:
+    return [row["image_id"] for row in rows_of(open_source(location))]
 
 
 def test_a_folder_on_a_url_is_listed_as_one_on_a_disk(collection: str):
@@ -44,8 +44,8 @@ def test_globs_on_a_url_match_as_on_a_disk(collection: str, pattern: str, expect
 
 
 def test_what_cannot_be_listed_is_refused(collection: str):
-    for place in (f"{collection}/gone", f"{collection}/gone/*.jpg", "nowhere://bucket/x", "nowhere://bucket/*.jpg"):
+    for location in (f"{collection}/gone", f"{collection}/gone/*.jpg", "nowhere://bucket/x", "nowhere://bucket/*.jpg"):
         with pytest.raises(BadInput, match="cannot be listed"):
-            image_ids(place)
+            image_ids(location)
     with pytest.raises(BadInput, match=r"not Parquet, and has no column `image` \(--image-column\)"):
         open_source(f"{collection}/b.jpg", image_column="image")

@@ -6,7 +6,7 @@ from artimuse.io.patterns import expand_braces, is_pattern, split_pattern
 
 
 @pytest.mark.parametrize(
-    ("place", "expected"),
+    ("location", "expected"),
     [
         ("{000..003}.tar", ["000.tar", "001.tar", "002.tar", "003.tar"]),
         ("{8..11}", ["8", "9", "10", "11"]),
@@ -16,13 +16,13 @@ from artimuse.io.patterns import expand_braces, is_pattern, split_pattern
         ("plain", ["plain"]),
     ],
 )
-def test_braces_are_expanded_as_in_bash(place: str, expected: list[str]):
-    assert list(expand_braces(place)) == expected
-    assert is_pattern(place) == (expected != [place])
+def test_braces_are_expanded_as_in_bash(location: str, expected: list[str]):
+    assert list(expand_braces(location)) == expected
+    assert is_pattern(location) == (expected != [location])
 
 
 @pytest.mark.parametrize(
-    ("place", "root", "pattern"),
+    ("location", "root", "pattern"),
     [
         ("/a/b*/c", "/a", "b*/c"),
         ("/*.jpg", "/", "*.jpg"),
@@ -31,5 +31,5 @@ def test_braces_are_expanded_as_in_bash(place: str, expected: list[str]):
         ("/a/{b}/[c]", "/a/{b}", "[c]"),
     ],
 )
-def test_a_pattern_begins_at_the_first_wildcard(place: str, root: str, pattern: str):
-    assert split_pattern(place) == (root, pattern)
+def test_a_pattern_begins_at_the_first_wildcard(location: str, root: str, pattern: str):
+    assert split_pattern(location) == (root, pattern)

@@ -52,24 +52,26 @@ def test_both_nodes_score(two_nodes, tmp_path, setting):
     assert row_numbers(tmp_path / "out") == list(range(40))
 
 
-@pytest.mark.parametrize("place", ["INPUT", "OUTPUT", "--model"])
-def test_a_node_that_does_not_see_a_place_stops_the_run_before_anything_is_scored(
-    two_nodes, no_private_mounts, tmp_path, place
+@pytest.mark.parametrize("argument", ["INPUT", "OUTPUT", "--model"])
+def test_a_node_that_does_not_see_an_argument_stops_the_run_before_anything_is_scored(
+    two_nodes, no_private_mounts, tmp_path, argument
 ):
     if no_private_mounts:
         pytest.skip(no_private_mounts)
-    places = {"INPUT": good_folder(tmp_path / "in", 40), "OUTPUT": tmp_path / "out", "--model": tmp_path / "nano"}
-    places["OUTPUT"].mkdir()
-    shutil.copytree(find_checkpoint("nano").directory, places["--model"])
-    with two_nodes.hidden(places[place], node="second"):
-        done = two_nodes.score(places["INPUT"], places["OUTPUT"], "--model", places["--model"], "--workers", "2")
+    arguments = {"INPUT": good_folder(tmp_path / "in", 40), "OUTPUT": tmp_path / "out", "--model": tmp_path / "nano"}
+    arguments["OUTPUT"].mkdir()
+    shutil.copytree(find_checkpoint("nano").directory, arguments["--model"])
+    with two_nodes.hidden(arguments[argument], node="second"):
+        done = two_nodes.score(
+            arguments["INPUT"], arguments["OUTPUT"], "--model", arguments["--model"], "--workers", "2"
+        )
     assert done.returncode == 1
     [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert "Traceback" not in done.stderr
     assert re.search(r" node [\d.]+ \([0-9a-f]{8}\): ", line)
-    assert str(places[place]) in line
-    assert [name for name in places if name in line] == [place]
-    left = [path.name for path in places["OUTPUT"].iterdir()]
+    assert str(arguments[argument]) in line
+    assert [name for name in arguments if name in line] == [argument]
+    left = [path.name for path in arguments["OUTPUT"].iterdir()]
     assert "scores" not in left
     assert not [name for name in left if name.startswith(".node-check")]
 

@@ -160,14 +160,14 @@ def test_a_note_is_printed_below():
     assert shown(report(note="These scores mean nothing.")).rstrip().endswith("These scores mean nothing.")
 
 
-@pytest.mark.parametrize("place", ["/photos/[red]album[/red]", "/photos/[2024] summer", "/photos/[/]", "/p/:smile:/a"])
-def test_paths_with_brackets_are_printed_as_they_are(place):
-    text = shown(report(output=place, model=place, skipped={".[b]": 1}, note=f"see {place}"))
-    assert f"{place}/scores/*.parquet" in text
-    assert f"see {place}" in text
+@pytest.mark.parametrize("output", ["/photos/[red]album[/red]", "/photos/[2024] summer", "/photos/[/]", "/p/:smile:/a"])
+def test_paths_with_brackets_are_printed_as_they_are(output):
+    text = shown(report(output=output, model=output, skipped={".[b]": 1}, note=f"see {output}"))
+    assert f"{output}/scores/*.parquet" in text
+    assert f"see {output}" in text
     assert "1 .[b]" in text
 
 
 def test_long_paths_are_folded_and_not_cut():
-    place = "/photos/" + "x" * 300
-    assert place in shown(report(output=place), width=80).replace(" ", "").replace("\n", "")
+    output = "/photos/" + "x" * 300
+    assert output in shown(report(output=output), width=80).replace(" ", "").replace("\n", "")

@@ -20,46 +20,46 @@ CUT = encoded(picture(width=320, height=240), "JPEG")[:2000]
 TEXT = b"I am a letter, not a picture.\n"
 
 
-def score(place: Path, *options: object) -> int:
-    arguments = ["score", place / "in", place / "out", "--engine", "fake", "--workers", "0", *options]
+def score(folder: Path, *options: object) -> int:
+    arguments = ["score", folder / "in", folder / "out", "--engine", "fake", "--workers", "0", *options]
     return main(list(map(str, arguments)))
 
 
-def verify(place: Path) -> int:
-    return main(["verify", str(place / "out")])
+def verify(folder: Path) -> int:
+    return main(["verify", str(folder / "out")])
 
 
-def table(place: Path) -> dict[str, dict]:
-    rows = pq.read_table(place / "out" / "scores").to_pylist()
+def table(folder: Path) -> dict[str, dict]:
+    rows = pq.read_table(folder / "out" / "scores").to_pylist()
     assert len({row["image_id"] for row in rows}) == len(rows)
     return {row["image_id"]: row for row in rows}
 
 
-def status(place: Path) -> str:
-    return json.loads((place / "out" / "run.json").read_text())["status"]
+def status(folder: Path) -> str:
+    return json.loads((folder / "out" / "run.json").read_text())["status"]
 
 
-def good(place: Path, *names: str) -> None:
+def good(folder: Path, *names: str) -> None:
     for name in names:
-        (place / "in" / name).write_bytes(encoded(picture(77)))
+        (folder / "in" / name).write_bytes(encoded(picture(77)))
 
 
 @pytest.fixture(scope="module")
 def with_bad_files_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """20 good files, two that are cut and three that are no pictures, scored."""
-    place = tmp_path_factory.mktemp("bad-files")
-    good_folder(place / "in", 20)
+    folder = tmp_path_factory.mktemp("bad-files")
+    good_folder(folder / "in", 20)
     for name, data in {"cut-0": CUT, "cut-1": CUT, "text-0": TEXT, "text-1": TEXT, "text-2": TEXT}.items():
-        (place / "in" / f"{name}.jpg").write_bytes(data)
-    assert score(place) == 3
+        (folder / "in" / f"{name}.jpg").write_bytes(data)
+    assert score(folder) == 3
     for name in ("in", "out"):
-        shutil.copytree(place / name, place / f"{name}-as-it-was")
-    return place
+        shutil.copytree(folder / name, folder / f"{name}-as-it-was")
+    return folder
 
 
 @pytest.fixture
 def with_bad_files(with_bad_files_once: Path) -> Path:
-    """The same place every time, for the plan holds its path."""
+    """The same folder every time, for the plan holds its path."""
     for name in ("in", "out"):
         shutil.rmtree(with_bad_files_once / name)
         shutil.copytree(with_bad_files_once / f"{name}-as-it-was", with_bad_files_once / name)
@@ -96,14 +96,14 @@ def test_a_limit_beyond_the_end_is_the_end(tmp_path):
 
 
 def test_repaired_files_are_scored_when_failed_ones_are_tried_again(with_bad_files, capsys):
-    place, before = with_bad_files, table(with_bad_files)
-    good(place, "cut-0.jpg", "text-0.jpg")
+    folder, before = with_bad_files, table(with_bad_files)
+    good(folder, "cut-0.jpg", "text-0.jpg")
     capsys.readouterr()
-    assert score(place, "--retry-failed") == 3
+    assert score(folder, "--retry-failed") == 3
     shown = " ".join(capsys.readouterr().err.split())
     assert "5 failed before: 2 scored now, 3 failed again" in shown
     assert "20 were done before" in shown
-    after = table(place)
+    after = table(folder)
     for name, row in after.items():
         if name.startswith(("cut", "text")):
             is_repaired = name in ("cut-0.jpg", "text-0.jpg")
@@ -111,29 +111,29 @@ def test_repaired_files_are_scored_when_failed_ones_are_tried_again(with_bad_fil
             assert (row["score"] is not None) == is_repaired
         else:
             assert row == before[name]
-    assert verify(place) == 0
+    assert verify(folder) == 0
 
 
 def test_only_rows_with_the_codes_given_are_tried_again(with_bad_files, capsys):
-    place, before = with_bad_files, table(with_bad_files)
-    good(place, "cut-0.jpg", "text-0.jpg", "text-1.jpg", "text-2.jpg")
+    folder, before = with_bad_files, table(with_bad_files)
+    good(folder, "cut-0.jpg", "text-0.jpg", "text-1.jpg", "text-2.jpg")
     capsys.readouterr()
-    assert score(place, "--retry-failed", "unsupported_format", "too_large", "--json") == 3
+    assert score(folder, "--retry-failed", "unsupported_format", "too_large", "--json") == 3
     report = json.loads(capsys.readouterr().out)
     assert (report["num_new_rows"], report["num_retried"], report["num_recovered"]) == (0, 3, 3)
     assert report["errors"] == {"truncated": 2}
-    after = table(place)
+    after = table(folder)
     assert {name for name, row in after.items() if row != before[name]} == {"text-0.jpg", "text-1.jpg", "text-2.jpg"}
-    assert score(place, "--retry-failed", "truncated") == 3
-    assert score(place, "--retry-failed") == 3
-    assert {name: row["attempt"] for name, row in table(place).items() if row["attempt"] > 1} == {
+    assert score(folder, "--retry-failed", "truncated") == 3
+    assert score(folder, "--retry-failed") == 3
+    assert {name: row["attempt"] for name, row in table(folder).items() if row["attempt"] > 1} == {
         "cut-0.jpg": 2,
         "cut-1.jpg": 3,
         "text-0.jpg": 2,
         "text-1.jpg": 2,
         "text-2.jpg": 2,
     }
-    assert verify(place) == 0
+    assert verify(folder) == 0
 
 
 def test_nothing_to_try_again_is_nothing_to_do(with_bad_files, capsys):

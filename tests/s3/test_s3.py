@@ -70,13 +70,13 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "FIRST_WAIT_S", 0.001)
 
 
-def image_ids(place: str) -> list[str]:
-    return [row["image_id"] for row in rows_of(open_source(place))]
+def image_ids(location: str) -> list[str]:
+    return [row["image_id"] for row in rows_of(open_source(location))]
 
 
-def refusal(place: str) -> str:
+def refusal(location: str) -> str:
     with pytest.raises(BadInput) as caught:
-        rows_of(open_source(place))
+        rows_of(open_source(location))
     return str(caught.value)
 
 
@@ -138,8 +138,8 @@ def test_wrong_credentials_are_refused_before_anything_runs(
     server: Server, monkeypatch: pytest.MonkeyPatch, keys: Keys | None
 ):
     connect(monkeypatch, server.url, keys or Keys(server.reader.key, "wrong"))
-    for place in (f"s3://{BUCKET}/odd", f"s3://{BUCKET}/*.jpg", f"s3://{BUCKET}/x.tar", f"s3://{BUCKET}/list.csv"):
-        assert "(PermissionError" in refusal(place)
+    for location in (f"s3://{BUCKET}/odd", f"s3://{BUCKET}/*.jpg", f"s3://{BUCKET}/x.tar", f"s3://{BUCKET}/list.csv"):
+        assert "(PermissionError" in refusal(location)
     result = fetch(Location(f"s3://{BUCKET}/bodies/000.jpg"), DecodeLimits())
     assert isinstance(result, RowError)
     assert result.code == "access_denied"
@@ -180,10 +180,10 @@ def test_no_fault_loses_a_row_or_changes_a_byte(server: Server, monkeypatch: pyt
         connect(monkeypatch, proxy.url, server.reader)
         fetcher = Fetcher(DecodeLimits())
         found = {}
-        for place in ("bodies", "tars", "parquet"):
-            rows = rows_of(open_source(f"s3://{BUCKET}/{place}"))
+        for location in ("bodies", "tars", "parquet"):
+            rows = rows_of(open_source(f"s3://{BUCKET}/{location}"))
             fetched = fetcher([location_of(row) for row in rows])
-            found |= {f"{place}/{row['image_id']}": data for row, data in zip(rows, fetched, strict=True)}
+            found |= {f"{location}/{row['image_id']}": data for row, data in zip(rows, fetched, strict=True)}
         fetcher.close()
     expected = {f"bodies/{key}": body for key, body in BODIES.items()}
     expected |= {f"tars/0.tar#{key[:3]}": body for key, body in MEMBERS.items()} | {"tars/1.tar#x": b"x"}

@@ -31,8 +31,8 @@ def manifest(here: Path, name: str, content: str | bytes | pa.Table) -> str:
     return str(path)
 
 
-def rows(place: str) -> Rows:
-    source = open_source(place)
+def rows(location: str) -> Rows:
+    source = open_source(location)
     batches = list(source.batches())
     for batch in batches:
         batch.validate(full=True)
@@ -41,12 +41,12 @@ def rows(place: str) -> Rows:
     return [row for batch in batches for row in batch.to_pylist()]
 
 
-def refusal(place: str) -> str:
+def refusal(location: str) -> str:
     with pytest.raises(BadInput) as caught:
-        rows(place)
+        rows(location)
     message = str(caught.value)
-    assert message.startswith(place)
-    return message.removeprefix(place)
+    assert message.startswith(location)
+    return message.removeprefix(location)
 
 
 SAME_IN_EVERY_FORMAT = {
@@ -97,8 +97,8 @@ def test_dots_in_a_uri_beside_a_remote_manifest_are_resolved(memory_url: str):
 
 
 def test_ids_are_text_exactly_as_written(here: Path):
-    place = manifest(here, "m.csv", "image_id,uri\n007,a\n2024-01-01,b\n1e3,c\nTrue,d\nA,e\na,f\n  ,g\nNULL,h\n")
-    assert [row["image_id"] for row in rows(place)] == ["007", "2024-01-01", "1e3", "True", "A", "a", "  ", "NULL"]
+    location = manifest(here, "m.csv", "image_id,uri\n007,a\n2024-01-01,b\n1e3,c\nTrue,d\nA,e\na,f\n  ,g\nNULL,h\n")
+    assert [row["image_id"] for row in rows(location)] == ["007", "2024-01-01", "1e3", "True", "A", "a", "  ", "NULL"]
 
 
 def test_csv_from_a_spreadsheet_is_read(here: Path):
@@ -112,11 +112,11 @@ def test_csv_from_a_spreadsheet_is_read(here: Path):
 def test_json_columns_have_the_type_that_holds_the_whole_file(here: Path):
     lines = [json.dumps({"uri": f"{number}.jpg", "likes": number}) for number in range(3000)]
     lines += ['{"uri": "x.jpg", "likes": 0.5, "tags": ["a"], "size": {"w": 1}}']
-    place = manifest(here, "m.jsonl", "\ufeff" + "\n\n".join(lines))
-    passthrough = open_source(place).passthrough
+    location = manifest(here, "m.jsonl", "\ufeff" + "\n\n".join(lines))
+    passthrough = open_source(location).passthrough
     assert passthrough.field("likes").type == pa.float64()
     assert passthrough.field("tags").type == pa.list_(pa.string())
-    found = rows(place)
+    found = rows(location)
     assert len(found) == 3001
     assert found[7] == {"image_id": "7.jpg", "uri": f"{here}/7.jpg", "likes": 7.0, "tags": None, "size": None}
     assert found[-1]["size"] == {"w": 1}
@@ -131,23 +131,25 @@ def test_nested_parquet_columns_pass_through_unchanged(here: Path):
             "taken": pa.array([0, 1], pa.timestamp("ms", tz="UTC")),
         }
     )
-    place = manifest(here, "m.parquet", table)
-    assert open_source(place).passthrough.types == table.schema.types[1:]
-    assert [row["boxes"] for row in rows(place)] == [[{"x": 1, "label": "cat"}], None]
+    location = manifest(here, "m.parquet", table)
+    assert open_source(location).passthrough.types == table.schema.types[1:]
+    assert [row["boxes"] for row in rows(location)] == [[{"x": 1, "label": "cat"}], None]
 
 
 def test_a_column_with_one_of_our_names_is_renamed_and_said_so_once(here: Path, caplog: pytest.LogCaptureFixture):
-    place = manifest(here, "m.parquet", pa.table({"score": [0.5], "uri": ["a.jpg"], "status": ["new"]}))
+    location = manifest(here, "m.parquet", pa.table({"score": [0.5], "uri": ["a.jpg"], "status": ["new"]}))
     with caplog.at_level(logging.WARNING):
-        assert rows(place) == [{"image_id": "a.jpg", "uri": f"{here}/a.jpg", "input_score": 0.5, "input_status": "new"}]
+        assert rows(location) == [
+            {"image_id": "a.jpg", "uri": f"{here}/a.jpg", "input_score": 0.5, "input_status": "new"}
+        ]
     assert [record.getMessage() for record in caplog.records] == [
         "manifest_columns_renamed score=input_score status=input_status"
     ]
 
 
 def test_our_names_in_other_case_are_renamed_too(here: Path):
-    place = manifest(here, "m.csv", "uri,URI,Score,WIDTH,Scores\na.jpg,b,1,2,3\n")
-    assert open_source(place).passthrough.names == ["input_URI", "input_Score", "input_WIDTH", "Scores"]
+    location = manifest(here, "m.csv", "uri,URI,Score,WIDTH,Scores\na.jpg,b,1,2,3\n")
+    assert open_source(location).passthrough.names == ["input_URI", "input_Score", "input_WIDTH", "Scores"]
 
 
 def test_many_parquet_rows_come_in_several_batches(here: Path):
@@ -229,9 +231,9 @@ def test_json_columns_whose_types_never_meet_are_refused(here: Path):
 
 
 def test_a_truncated_parquet_file_is_refused(here: Path):
-    place = manifest(here, "m.parquet", pa.table({"uri": ["a.jpg"] * 1000}))
-    Path(place).write_bytes(Path(place).read_bytes()[:-20])
-    assert "cannot be read (ArrowInvalid: Parquet magic bytes not found" in refusal(place)
+    location = manifest(here, "m.parquet", pa.table({"uri": ["a.jpg"] * 1000}))
+    Path(location).write_bytes(Path(location).read_bytes()[:-20])
+    assert "cannot be read (ArrowInvalid: Parquet magic bytes not found" in refusal(location)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from artimuse.errors import BadInput
 from artimuse.sources import open_source
 
 
-def rows(place: str) -> list[dict[str, str]]:
-    return [row for batch in open_source(place).batches() for row in batch.to_pylist()]
+def rows(location: str) -> list[dict[str, str]]:
+    return [row for batch in open_source(location).batches() for row in batch.to_pylist()]
 
 
 def test_one_image_is_a_collection_of_one(tmp_path: Path):
@@ -31,12 +31,12 @@ def test_relative_input_is_below_the_working_directory(tmp_path: Path, monkeypat
     (tmp_path / "images" / "a.jpg").write_bytes(b"")
     (tmp_path / "m.csv").write_text("uri\nimages/a.jpg\n")
     monkeypatch.chdir(tmp_path)
-    for place in ("images", "images/", "images/a.jpg", "images/*.jpg", "m.csv"):
-        assert [row["uri"] for row in rows(place)] == [f"{tmp_path}/images/a.jpg"]
+    for location in ("images", "images/", "images/a.jpg", "images/*.jpg", "m.csv"):
+        assert [row["uri"] for row in rows(location)] == [f"{tmp_path}/images/a.jpg"]
 
 
 @pytest.mark.parametrize(
-    ("place", "complaint"),
+    ("location", "complaint"),
     [
         ("/no/such/place", "/no/such/place: no such file or directory. INPUT can be a folder, a quoted glob,"),
         ("/etc/hostname", "/etc/hostname: not a collection this version reads. INPUT can be"),
@@ -44,7 +44,7 @@ def test_relative_input_is_below_the_working_directory(tmp_path: Path, monkeypat
         ("nowhere://bucket/m.csv", "nowhere://bucket/m.csv: cannot be read (ValueError: Protocol not known"),
     ],
 )
-def test_what_is_no_collection_is_refused_and_the_alternatives_named(place: str, complaint: str):
+def test_what_is_no_collection_is_refused_and_the_alternatives_named(location: str, complaint: str):
     with pytest.raises(BadInput) as caught:
-        rows(place)
+        rows(location)
     assert str(caught.value).startswith(complaint)

@@ -31,18 +31,18 @@ def write(path: Path, columns: dict[str, Any], **options: Any) -> str:
     return str(path)
 
 
-def refusal(place: str | Path, **options: Any) -> str:
+def refusal(location: str | Path, **options: Any) -> str:
     with pytest.raises(BadInput) as caught:
-        rows_of(open_source(str(place), **options))
+        rows_of(open_source(str(location), **options))
     return str(caught.value)
 
 
 def test_the_layout_of_hf_datasets_is_read(tmp_path: Path):
-    place = write(tmp_path / "train.parquet", {"image": hf_images(IMAGES), "label": [1, 2, 3]})
-    source = open_source(place)
+    location = write(tmp_path / "train.parquet", {"image": hf_images(IMAGES), "label": [1, 2, 3]})
+    source = open_source(location)
     assert rows_of(source)[1] == {
         "image_id": "train.parquet#1",
-        "uri": f"{place}#1",
+        "uri": f"{location}#1",
         "artimuse:offset": 1,
         "artimuse:column": "image.bytes",
         "label": 2,
@@ -64,26 +64,26 @@ def test_the_layout_of_hf_datasets_is_read(tmp_path: Path):
 )
 @pytest.mark.parametrize("name", ["jpg", "a.b"])
 def test_bytes_are_read_however_they_are_stored(tmp_path: Path, column: pa.Array, name: str):
-    place = write(tmp_path / "x.parquet", {name: column})
-    assert list(bodies(open_source(place, image_column=name)).values()) == IMAGES
+    location = write(tmp_path / "x.parquet", {name: column})
+    assert list(bodies(open_source(location, image_column=name)).values()) == IMAGES
 
 
 def test_the_first_known_column_is_taken_and_no_bytes_pass_through(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     columns = {"webp": [b"w"], "png": [b"p"], "mask": hf_images([b"m"]), "score": [0.5], "image": ["a name"]}
-    place = write(tmp_path / "x.parquet", columns)
-    source = open_source(place)
+    location = write(tmp_path / "x.parquet", columns)
+    source = open_source(location)
     with caplog.at_level(logging.WARNING):
         assert bodies(source) == {"x.parquet#0": b"p"}
     assert source.passthrough.names == ["input_score", "image"]
     assert [record.getMessage() for record in caplog.records] == ["parquet_columns_left_out columns=webp,mask"]
-    assert bodies(open_source(place, image_column="mask")) == {"x.parquet#0": b"m"}
+    assert bodies(open_source(location, image_column="mask")) == {"x.parquet#0": b"m"}
 
 
 def test_ids_of_its_own_are_kept(tmp_path: Path):
-    place = write(tmp_path / "x.parquet", {"image_id": [7, 8, 9], "jpg": IMAGES})
-    assert list(bodies(open_source(place))) == ["7", "8", "9"]
+    location = write(tmp_path / "x.parquet", {"image_id": [7, 8, 9], "jpg": IMAGES})
+    assert list(bodies(open_source(location))) == ["7", "8", "9"]
     write(tmp_path / "x.parquet", {"image_id": ["a", None, "c"], "jpg": IMAGES})
-    assert refusal(place) == f"{place}: no image_id in row 1 (rows count from 0)"
+    assert refusal(location) == f"{location}: no image_id in row 1 (rows count from 0)"
 
 
 def test_a_folder_or_glob_of_files_is_one_collection(tmp_path: Path):
@@ -109,58 +109,58 @@ def test_a_file_may_be_on_a_url(memory_url: str):
 
 def test_a_row_without_bytes_fails_alone(tmp_path: Path):
     images = pa.array([None, {"bytes": None, "path": "elsewhere.jpg"}, {"bytes": b"x", "path": None}], HF_IMAGE)
-    place = write(tmp_path / "x.parquet", {"image": images})
+    location = write(tmp_path / "x.parquet", {"image": images})
     missing = RowError("not_found", "no bytes in `image.bytes` of this row")
-    assert list(bodies(open_source(place)).values()) == [missing, missing, b"x"]
+    assert list(bodies(open_source(location)).values()) == [missing, missing, b"x"]
 
 
 def test_a_cell_over_the_limit_fails_alone(tmp_path: Path):
-    place = write(tmp_path / "x.parquet", {"image": IMAGES})
-    found = bodies(open_source(place), DecodeLimits(max_bytes=10))
+    location = write(tmp_path / "x.parquet", {"image": IMAGES})
+    found = bodies(open_source(location), DecodeLimits(max_bytes=10))
     assert list(found.values()) == [b"first", RowError("too_large", "600 bytes, the limit is 10"), b""]
 
 
 def test_what_has_neither_images_nor_uris_is_refused(tmp_path: Path):
-    place = write(tmp_path / "x.parquet", {"text": ["a"], "image": ["b.jpg"]})
-    assert refusal(place) == (
-        f"{place}: no column with images (image, jpg, png, webp, bytes, or --image-column), and none with their "
+    location = write(tmp_path / "x.parquet", {"text": ["a"], "image": ["b.jpg"]})
+    assert refusal(location) == (
+        f"{location}: no column with images (image, jpg, png, webp, bytes, or --image-column), and none with their "
         "locations (`uri`): binary, or a struct with binary `bytes`. Columns found: text (string), image (string)"
     )
-    assert "column `text` does not hold images" in refusal(place, image_column="text")
+    assert "column `text` does not hold images" in refusal(location, image_column="text")
     assert "no rows" in refusal(write(tmp_path / "empty.parquet", {"jpg": pa.array([], pa.binary())}))
 
 
 def test_a_column_uri_makes_a_manifest_unless_a_column_is_asked_for(tmp_path: Path):
-    place = write(tmp_path / "x.parquet", {"uri": ["a.jpg"], "jpg": [b"x"]})
-    assert rows_of(open_source(place))[0]["uri"] == f"{tmp_path}/a.jpg"
-    [row] = rows_of(open_source(place, image_column="jpg"))
-    assert (row["uri"], row["input_uri"]) == (f"{place}#0", "a.jpg")
+    location = write(tmp_path / "x.parquet", {"uri": ["a.jpg"], "jpg": [b"x"]})
+    assert rows_of(open_source(location))[0]["uri"] == f"{tmp_path}/a.jpg"
+    [row] = rows_of(open_source(location, image_column="jpg"))
+    assert (row["uri"], row["input_uri"]) == (f"{location}#0", "a.jpg")
 
 
 def test_files_with_other_columns_are_refused(tmp_path: Path):
     write(tmp_path / "a.parquet", {"jpg": [b"x"], "label": [1]})
-    place = write(tmp_path / "b.parquet", {"jpg": [b"x"], "label": ["cat"]})
-    assert refusal(tmp_path) == f"{place}: its columns are not those of the first file: jpg, label"
+    location = write(tmp_path / "b.parquet", {"jpg": [b"x"], "label": ["cat"]})
+    assert refusal(tmp_path) == f"{location}: its columns are not those of the first file: jpg, label"
 
 
 def test_a_damaged_file_is_refused_or_fails_its_rows(tmp_path: Path):
     images = [np.random.default_rng(row).bytes(5000) for row in range(20)]
-    place = tmp_path / "x.parquet"
+    location = tmp_path / "x.parquet"
     data = bytearray(parquet({"jpg": images}, row_group_size=10, write_page_checksum=True))
     data[20_000:20_100] = bytes(100)
-    place.write_bytes(data)
-    found = list(bodies(open_source(str(place))).values())
+    location.write_bytes(data)
+    found = list(bodies(open_source(str(location))).values())
     assert found[10:] == images[10:]
     assert all(isinstance(result, RowError) for result in found[:10])
-    place.write_bytes(data[:-50])
-    assert "cannot be read (ArrowInvalid" in refusal(place)
+    location.write_bytes(data[:-50])
+    assert "cannot be read (ArrowInvalid" in refusal(location)
 
 
 class CountingFile:
     """Counts the bytes that are read through it."""
 
-    def __init__(self, place: str) -> None:
-        self.file = open_file(place)
+    def __init__(self, location: str) -> None:
+        self.file = open_file(location)
         self.num_bytes = 0
 
     def read(self, size: int = -1) -> bytes:
@@ -176,8 +176,8 @@ class CountingFile:
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[CountingFile]:
     opened: list[CountingFile] = []
 
-    def open_counted(place: str, **_: Any) -> CountingFile:
-        opened.append(CountingFile(place))
+    def open_counted(location: str, **_: Any) -> CountingFile:
+        opened.append(CountingFile(location))
         return opened[-1]
 
     monkeypatch.setattr(parquet_cells, "open_file", open_counted)
@@ -188,9 +188,11 @@ def test_rows_in_their_order_are_read_once_and_slice_by_slice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counted: list[CountingFile]
 ):
     images = [np.random.default_rng(row).bytes(20_000) for row in range(200)]
-    place = write(tmp_path / "x.parquet", {"jpg": images}, row_group_size=100, compression="none", use_dictionary=False)
+    location = write(
+        tmp_path / "x.parquet", {"jpg": images}, row_group_size=100, compression="none", use_dictionary=False
+    )
     monkeypatch.setattr(parquet_cells, "SLICE_BYTES", 100_000)
-    cells = ParquetCells(place, "jpg")
+    cells = ParquetCells(location, "jpg")
     for row in range(0, 200, 3):
         assert cells.read(row) == images[row]
         assert len(cells._slice) <= 5

@@ -34,9 +34,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def refusal(place: str | Path) -> str:
+def refusal(location: str | Path) -> str:
     with pytest.raises(BadInput) as caught:
-        rows_of(open_source(str(place)))
+        rows_of(open_source(str(location)))
     return str(caught.value)
 
 
@@ -61,8 +61,8 @@ def test_members_are_read_by_their_place_in_the_tar(folder: Path):
 
 def test_ids_of_several_tars_begin_with_their_path(folder: Path):
     expected = {"one.tar#000/a": b"picture a", "one.tar#000/b": b"picture b" * 1000, "x/two.tar#e": b"picture e"}
-    for place in (folder, f"{folder}/**/*.tar", f"{folder}/{{one,x/two}}.tar"):
-        assert bodies(open_source(str(place))) == expected
+    for location in (folder, f"{folder}/**/*.tar", f"{folder}/{{one,x/two}}.tar"):
+        assert bodies(open_source(str(location))) == expected
 
 
 def test_braces_count_as_in_a_shell(tmp_path: Path):

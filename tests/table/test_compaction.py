@@ -142,8 +142,8 @@ def test_a_part_whose_damage_shows_only_when_it_is_read_whole_costs_its_own_rows
     store(output, [0, 1], score=1.0)
     bad = store(output, [2, 3], score=2.0)
     data = bytearray(output.read(f"{PARTS}/{bad}"))
-    place = data.index(b"2.jpg")
-    data[place - 16 : place + 16] = bytes(32)  # the image_ids: the row numbers are whole
+    position = data.index(b"2.jpg")
+    data[position - 16 : position + 16] = bytes(32)  # the image_ids: the row numbers are whole
     output.write(f"{PARTS}/{bad}", bytes(data))
     with caplog.at_level(logging.ERROR):
         compact_shard(output, 0, is_complete=True)

@@ -143,8 +143,8 @@ def no_score_table(output: Folder) -> str:
 def failed_row_with_a_score(output: Folder) -> str:
     rows = score_rows(range(10, 20))
     codes = pa.array(["corrupt"] + [None] * 9)
-    place = rows.column_names.index("error_code")
-    store_part(output, PARTS, 1, rows.set_column(place, rows.schema.field("error_code"), codes))
+    position = rows.column_names.index("error_code")
+    store_part(output, PARTS, 1, rows.set_column(position, rows.schema.field("error_code"), codes))
     return f"{part_with(output, 10)}: a failed row with a score"
 
 

@@ -39,8 +39,8 @@ def kill_after_a_part(module: ModuleType) -> None:
 
     def write_and_die(self, name, data):
         write(self, name, data)
-        place = os.environ.get("LAB_KILL_AT")
-        if place and name.startswith("scores/") and place in name:
+        kill_at = os.environ.get("LAB_KILL_AT")
+        if kill_at and name.startswith("scores/") and kill_at in name:
             try:
                 Path(os.environ["LAB_LOG"]).with_suffix(".killed").open("x").close()
             except FileExistsError:

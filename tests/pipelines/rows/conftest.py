@@ -18,9 +18,9 @@ from artimuse.table.plan import plan_passthrough_schema, write_plan
 def make_job(tmp_path: Path) -> Callable[..., ScoreJob]:
     """A job of the fake engine over a folder or manifest, with its plan written."""
 
-    def make(place: Path, *, rows_per_shard: int = 100, witnesses: tuple[str, ...] = ()) -> ScoreJob:
+    def make(location: Path, *, rows_per_shard: int = 100, witnesses: tuple[str, ...] = ()) -> ScoreJob:
         output = Folder.at(str(tmp_path / "out"))
-        write_plan(open_source(str(place)), output, rows_per_shard=rows_per_shard, rows_per_group=8)
+        write_plan(open_source(str(location)), output, rows_per_shard=rows_per_shard, rows_per_group=8)
         return ScoreJob(
             output=output,
             rows_per_shard=rows_per_shard,

@@ -39,23 +39,23 @@ FLOAT32, CPU = torch.float32, torch.device("cpu")
 @pytest.fixture(scope="module")
 def official_base(tmp_path_factory) -> str:
     """nano in the layout of the published checkpoints, in float32."""
-    place = tmp_path_factory.mktemp("base") / "official"
+    folder = tmp_path_factory.mktemp("base") / "official"
     spec = read_spec(find_checkpoint("nano"))
-    save_checkpoint(place, spec, spec.weights(FLOAT32, CPU), layout="official", dtype=FLOAT32)
-    return str(place)
+    save_checkpoint(folder, spec, spec.weights(FLOAT32, CPU), layout="official", dtype=FLOAT32)
+    return str(folder)
 
 
 @pytest.fixture(scope="module")
 def trained(official_base, tmp_path_factory) -> dict[int, Path]:
     """The same three steps under both ZeRO stages."""
-    place = tmp_path_factory.mktemp("trained")
-    table = str(make_table(place / "table"))
+    folder = tmp_path_factory.mktemp("trained")
+    table = str(make_table(folder / "table"))
     for zero in (2, 3):
         config = paper_score_finetune(
-            table, str(place / str(zero)), **{**SMALL, "base": official_base, "epochs": 1, "zero": zero}
+            table, str(folder / str(zero)), **{**SMALL, "base": official_base, "epochs": 1, "zero": zero}
         )
         run(config, Console(stderr=True))
-    return {zero: place / str(zero) for zero in (2, 3)}
+    return {zero: folder / str(zero) for zero in (2, 3)}
 
 
 def config_of(output: Path):
@@ -156,9 +156,9 @@ def test_a_tensor_that_did_not_move_is_not_exported(trained, official_base, tmp_
         export(Folder.at(str(spoiled)), Folder.at(str(tmp_path / "x")), layout="native", step=None, device="cpu")
 
 
-def spoil(output: Path, place: Path, ending: str, change) -> Path:
+def spoil(output: Path, folder: Path, ending: str, change) -> Path:
     """A copy of a run in whose checkpoint the first tensor of such a name is changed."""
-    copy = place / "spoiled"
+    copy = folder / "spoiled"
     (copy / "checkpoints").mkdir(parents=True)
     (copy / "train.json").write_bytes((output / "train.json").read_bytes())
     is_changed = False
