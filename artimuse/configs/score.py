@@ -9,7 +9,7 @@ from artimuse.attributes import attributes_named
 from artimuse.configs.engine import DEFAULT_MODEL, Device, DType, EngineConfig, EngineName, StrategyName
 from artimuse.configs.limits import DEFAULT_FORMATS, DEFAULT_MAX_BYTES, DEFAULT_MAX_PIXELS, DecodeLimits, HttpAccess
 from artimuse.configs.options import ReportOptions
-from artimuse.configs.workers import parse_workers
+from artimuse.configs.workers import HasWorkers
 from artimuse.errors import ErrorCode
 
 
@@ -33,7 +33,7 @@ class InputOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelOptions:
+class ModelOptions(HasWorkers):
     """Who scores, and where."""
 
     model: str = DEFAULT_MODEL
@@ -139,16 +139,6 @@ class ScoreConfig(InputOptions, ModelOptions, TextOptions, RunOptions, LimitOpti
         if self.device == "cpu" and self.num_gpus:
             raise ValueError(f"--device cpu with --num-gpus {self.num_gpus:g}: leave one of them out")
         _ = self.worker_range, self.limits  # both raise ValueError on bad values
-
-    @property
-    def worker_range(self) -> tuple[int, int] | None:
-        """Smallest and largest number of workers; None for auto."""
-        return parse_workers(self.workers)
-
-    @property
-    def is_in_process(self) -> bool:
-        """True if the work is done without Ray and its workers."""
-        return self.worker_range == (0, 0)
 
     @property
     def limits(self) -> DecodeLimits:

@@ -8,7 +8,7 @@ import tyro
 from artimuse.configs.engine import Device, StrategyName
 from artimuse.configs.limits import DEFAULT_MAX_BYTES, DEFAULT_MAX_PIXELS, DecodeLimits
 from artimuse.configs.options import ReportOptions
-from artimuse.configs.workers import parse_workers
+from artimuse.configs.workers import HasWorkers
 from artimuse.interfaces import AnnotationKind
 
 PresetName = Literal[
@@ -96,7 +96,7 @@ class StageOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MachineOptions:
+class MachineOptions(HasWorkers):
     """What it runs on. The same steps are made on any."""
 
     workers: str = "auto"
@@ -166,17 +166,7 @@ class TrainConfig(DataOptions, StageOptions, MachineOptions, RunOptions, LimitOp
         self._expect("vision_learning_rate", self.vision_rate > 0, "more than 0")
         self._expect("projector_learning_rate", self.projector_rate > 0, "more than 0")
         self._expect("kinds", bool(self.kinds), "at least one kind")
-        parse_workers(self.workers)
-
-    @property
-    def worker_range(self) -> tuple[int, int] | None:
-        """Smallest and largest number of workers; None for auto."""
-        return parse_workers(self.workers)
-
-    @property
-    def is_in_process(self) -> bool:
-        """True if the training is done without Ray and its workers."""
-        return self.worker_range == (0, 0)
+        _ = self.worker_range  # raises ValueError on a bad value
 
     @property
     def vision_rate(self) -> float:
