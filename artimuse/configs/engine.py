@@ -24,6 +24,13 @@ StrategyName = Literal[
 ]
 
 
+def chosen_dtype(dtype: DType, device: str) -> DType:
+    """The precision on cpu or cuda: auto is bfloat16 on GPUs and float32 on CPUs."""
+    if dtype != "auto":
+        return dtype
+    return "bfloat16" if device == "cuda" else "float32"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineConfig:
     """What an engine needs to start; the part of a run's configuration that actors and notebooks share."""

@@ -5,7 +5,7 @@ from typing import cast
 
 import torch
 
-from artimuse.configs.engine import EngineConfig
+from artimuse.configs.engine import DType, EngineConfig, chosen_dtype
 from artimuse.engines.answers import AnswerReader
 from artimuse.engines.pixels import normalize
 from artimuse.interfaces import Capability, PixelArray, Tokenizer
@@ -78,8 +78,6 @@ def resolve_device(device: str) -> torch.device:
     return torch.device(("cuda" if has_cuda else "cpu") if device == "auto" else device)
 
 
-def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
+def resolve_dtype(dtype: DType, device: torch.device) -> torch.dtype:
     """auto is bfloat16 on GPUs and float32 on CPUs."""
-    if dtype == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    return cast(torch.dtype, getattr(torch, dtype))
+    return cast(torch.dtype, getattr(torch, chosen_dtype(dtype, device.type)))

@@ -3,8 +3,10 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import lru_cache
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar, cast
 
 import fsspec
@@ -12,11 +14,15 @@ from fsspec import AbstractFileSystem
 from fsspec.asyn import sync
 
 from artimuse.io.patterns import ANY_DEPTH, Matcher, Pattern, literal_start
-from artimuse.io.retries import CutShort, whole, with_retries
+from artimuse.io.prefetch import prefetch
+from artimuse.io.retries import NUM_ATTEMPTS, CutShort, whole, with_retries
 from artimuse.io.store import Store, TooLarge
 
 READ_TIMEOUT_S = 300.0
 """The most seconds for one attempt at one body, however slowly it drips."""
+PART_BYTES = 64 * 2**20
+"""A large file is sent and fetched in parts of this size."""
+PARTS_AHEAD = 4
 MAX_CONNECTIONS = 64
 """Per process: above the number of concurrent reads, so that none waits for a connection."""
 
@@ -24,13 +30,13 @@ Result = TypeVar("Result")
 
 
 class S3Store(Store):
-    """The one S3 client of this process, with our retries in place of those of s3fs and botocore.
+    """S3, with our retries in place of those of s3fs and botocore; only uploads have the client's own.
 
     Paths are `bucket/key`. Any key is taken as it is, also one that holds `?versionId=` or ends in `/`.
     """
 
     def __init__(self) -> None:
-        super().__init__(_filesystem(os.getpid()))
+        super().__init__(_filesystem(os.getpid(), 1))
 
     def read(self, path: str, *, max_bytes: int | None = None) -> bytes:
         return with_retries(lambda: self._run(lambda: self._get_object(path, max_bytes)))
@@ -74,6 +80,22 @@ class S3Store(Store):
                     if matcher.may_go_on(reached):
                         levels.append((entry["Prefix"], "", reached))
             pending += reversed(levels)
+
+    def upload(self, local: Path, path: str) -> None:
+        """A fault costs one part, not the file: the client itself tries each request again."""
+        _filesystem(os.getpid(), NUM_ATTEMPTS).put_file(str(local), path, chunksize=PART_BYTES)
+
+    def download(self, path: str, local: Path) -> None:
+        """A fault costs one part, not the file."""
+        num_bytes = self.size(path)
+
+        def read_part(start: int) -> bytes:
+            return self.read_range(path, start, min(PART_BYTES, num_bytes - start))
+
+        with ThreadPoolExecutor(PARTS_AHEAD) as threads, local.open("wb") as file:
+            starts = range(0, num_bytes, PART_BYTES)
+            with closing(prefetch(read_part, starts, threads=threads, ahead=PARTS_AHEAD)) as parts:
+                file.writelines(parts)
 
     def _split(self, path: str) -> tuple[str, str]:
         bucket: str = self.filesystem.split_path(path)[0]
@@ -123,11 +145,12 @@ def forget_client() -> None:
     _filesystem.cache_clear()
 
 
-@lru_cache(maxsize=1)
-def _filesystem(_process: int) -> AbstractFileSystem:
-    """Configured as any other by the AWS variables and fsspec's configuration."""
+@lru_cache(maxsize=2)
+def _filesystem(_process: int, num_attempts: int) -> AbstractFileSystem:
+    """Configured as any other by the AWS variables and fsspec's configuration; each request has so many attempts."""
     configured = cast(dict[str, Any], fsspec.config.conf.get("s3", {})).get("config_kwargs", {})
-    client = {"retries": {"total_max_attempts": 1}, "max_pool_connections": MAX_CONNECTIONS, **configured}
+    retries = {"total_max_attempts": num_attempts, "mode": "standard"}
+    client = {"retries": retries, "max_pool_connections": MAX_CONNECTIONS, **configured}
     filesystem = fsspec.filesystem("s3", config_kwargs=client, use_listings_cache=False, skip_instance_cache=True)
     # Five of s3fs's times five of botocore's times ours would be hours.
     filesystem.retries = 1

@@ -5,15 +5,15 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from artimuse.configs.engine import Device
+from artimuse.configs.engine import Device, chosen_dtype
 from artimuse.configs.score import ScoreConfig
-from artimuse.errors import ClusterProblem
 from artimuse.images.decode import own_pixel_limit
 from artimuse.io.folder import Folder
 from artimuse.pipelines.backlog import Unit
 from artimuse.pipelines.parity import ParityCertificate, certify_run
 from artimuse.pipelines.record import ModelFacts
 from artimuse.pipelines.rows import Receipt, RowDecoder, RowWriter, ScoreJob, open_scorer
+from artimuse.runs.own_device import own_device
 from artimuse.runs.signals import StopRequest
 from artimuse.table.compaction import compact_shard
 
@@ -33,10 +33,7 @@ class InProcess:
 
     def open(self, config: ScoreConfig, model: ModelFacts) -> ScoreConfig:
         device = _device(config)
-        dtype = config.dtype
-        if dtype == "auto":
-            dtype = "bfloat16" if device == "cuda" else "float32"
-        return replace(config, model=model.name, device=device, dtype=dtype)
+        return replace(config, model=model.name, device=device, dtype=chosen_dtype(config.dtype, device))
 
     def check(self, job: ScoreJob, *, weights: str | None) -> None:
         """This process has found all of it already."""
@@ -70,12 +67,6 @@ class InProcess:
 
 
 def _device(config: ScoreConfig) -> Device:
-    if config.engine == "fake" or config.device == "cpu" or config.num_gpus == 0:
+    if config.engine == "fake" or config.num_gpus == 0:
         return "cpu"
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    if config.device == "cuda" or config.num_gpus:
-        raise ClusterProblem("--workers 0 works in this process, and torch finds no CUDA device here")
-    return "cpu"
+    return own_device("cuda" if config.num_gpus and config.device != "cpu" else config.device)

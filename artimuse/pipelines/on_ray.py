@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import ray
 
-from artimuse.configs.engine import Device
+from artimuse.configs.engine import Device, chosen_dtype
 from artimuse.configs.score import ScoreConfig
 from artimuse.images.decode import leave_limits_to_decode
 from artimuse.io.folder import Folder
@@ -44,10 +44,7 @@ class OnRay:
         connect(debug=config.debug)
         self.workers = plan_workers(config, weight_bytes=model.num_bytes)
         device: Device = "cuda" if self.workers.num_gpus else "cpu"
-        dtype = config.dtype
-        if dtype == "auto":
-            dtype = "bfloat16" if device == "cuda" else "float32"
-        return replace(config, model=model.name, device=device, dtype=dtype)
+        return replace(config, model=model.name, device=device, dtype=chosen_dtype(config.dtype, device))
 
     def check(self, job: ScoreJob, *, weights: str | None) -> None:
         check_nodes(job, weights=weights)

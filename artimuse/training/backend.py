@@ -7,6 +7,7 @@ from rich.console import Console
 
 from artimuse.configs.engine import Device
 from artimuse.configs.train import TrainConfig
+from artimuse.errors import Interrupted
 from artimuse.io.folder import Folder
 from artimuse.runs.lock import Lock
 from artimuse.runs.signals import StopRequest
@@ -24,6 +25,12 @@ class Control:
     lock: Lock
     console: Console
 
+    def check(self) -> None:
+        """Raises OutputLocked if another run has taken OUTPUT, Interrupted if the grace after a stop is over."""
+        self.lock.check()
+        if self.stop.left_s <= 0:
+            raise Interrupted("the last checkpoint is on disk; the same command goes on from it")
+
 
 class TrainBackend(Protocol):
     """Made by a run, which calls `open` first."""
@@ -35,7 +42,7 @@ class TrainBackend(Protocol):
     def fit(self, config: TrainConfig, output: Folder, *, has_validation: bool, control: Control) -> Status:
         """Trains until all steps are done, or a stop request has been answered with a checkpoint.
 
-        Raises BadInput, BadCheckpoint, TrainingDiverged, TrainingFailed; Interrupted if the grace is over.
+        Raises BadInput, BadCheckpoint, TrainingDiverged and TrainingFailed, and what `Control.check` raises.
         """
         ...
 

@@ -1,19 +1,23 @@
 """Training in this process, by one worker and without Ray: for small runs, notebooks and tests (`--workers 0`)."""
 
 import atexit
+import gc
 import os
 import warnings
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import distributed
 
-from artimuse.configs.engine import Device
+from artimuse.configs.engine import Device, chosen_dtype
 from artimuse.configs.train import TrainConfig
-from artimuse.errors import ClusterProblem
+from artimuse.errors import ArtiMuseError, ClusterProblem, TrainingFailed
 from artimuse.io.folder import Folder
+from artimuse.io.retries import describe
+from artimuse.runs.own_device import own_device
 from artimuse.training.backend import EXPORT_FOLDER, Control
 from artimuse.training.export.export import export
 from artimuse.training.job import TrainJob
@@ -26,28 +30,25 @@ class InProcess:
     """Implements `backend.TrainBackend`."""
 
     def open(self, config: TrainConfig) -> TrainConfig:
-        has_cuda = torch.cuda.is_available()
-        if config.device == "cuda" and not has_cuda:
-            raise ClusterProblem("--workers 0 works in this process, and torch finds no CUDA device here")
-        device: Device = "cuda" if has_cuda and config.device != "cpu" else "cpu"
-        dtype = config.dtype
-        if dtype == "auto":
-            dtype = "bfloat16" if device == "cuda" else "float32"
-        return replace(config, device=device, dtype=dtype)
+        device = own_device(config.device)
+        _refuse_another_group(device)
+        return replace(config, device=device, dtype=chosen_dtype(config.dtype, device))
 
     def fit(self, config: TrainConfig, output: Folder, *, has_validation: bool, control: Control) -> Status:
-        _join_group_of_one(config.device)
-        with TrainProgress(control.console) as progress, control.stop.draining(), ExitStack() as stack:
-            stack.enter_context(torch.random.fork_rng())
-            # What DeepSpeed and peft use of torch and transformers is deprecated; on Ray nobody sees that either.
-            stack.enter_context(warnings.catch_warnings(action="ignore", category=FutureWarning))
-            stack.enter_context(warnings.catch_warnings(action="ignore", category=DeprecationWarning))
+        with TrainProgress(control.console) as progress, control.stop.draining(), _as_the_only_worker(config.device):
             reporter = _Reporter(progress, control)
             job = TrainJob(config=config, output=output, has_validation=has_validation, reporter=reporter)
-            Worker(job, stack).run()
+            try:
+                with ExitStack() as stack:
+                    Worker(job, stack).run()
+            except ArtiMuseError:
+                raise
+            except Exception as error:
+                raise TrainingFailed(f"{describe(error)}; the same command goes on from the last checkpoint") from error
         return reporter.status
 
     def export(self, output: Folder, device: Device) -> int:
+        _free_memory(device)
         return export(output, output / EXPORT_FOLDER, layout="native", step=None, device=device).step
 
 
@@ -60,17 +61,61 @@ class _Reporter:
         self.status = Status()
 
     def update(self, **changes: Any) -> bool:
-        self.control.lock.check()
+        self.control.check()
         self.status.change(**changes)
         self.progress.show(self.status)
         return self.control.stop.is_set
 
+    def read(self) -> Status:
+        return self.status
+
+
+@contextmanager
+def _as_the_only_worker(device: Device) -> Iterator[None]:
+    """What a process of Ray Train has to itself is put back afterwards, as far as this process had another."""
+    _join_group_of_one(device)
+    rank_before = os.environ.get("LOCAL_RANK")
+    os.environ["LOCAL_RANK"] = "0"  # DeepSpeed asks for what its launcher would set
+    devices = [torch.cuda.current_device()] if device == "cuda" else []
+    try:
+        with torch.random.fork_rng(devices), warnings.catch_warnings():
+            # What DeepSpeed and peft use of torch and transformers is deprecated; on Ray nobody sees that either.
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
+    finally:
+        if rank_before is None:
+            del os.environ["LOCAL_RANK"]
+        else:
+            os.environ["LOCAL_RANK"] = rank_before
+
+
+def _refuse_another_group(device: Device) -> None:
+    """Raises ClusterProblem if this process is in a torch.distributed group that training cannot use."""
+    if not distributed.is_initialized():
+        return
+    backend, size = distributed.get_backend(), distributed.get_world_size()
+    if (backend, size) != (_group_backend(device), 1):
+        raise ClusterProblem(
+            f"--workers 0 on {device}: this process is already in a torch.distributed group ({backend}, of {size});"
+            " start the training in a new process"
+        )
+
 
 def _join_group_of_one(device: Device) -> None:
     """A torch.distributed group with this process alone, for as long as it lives: DeepSpeed keeps hold of the first."""
-    os.environ.setdefault("LOCAL_RANK", "0")  # DeepSpeed asks for what its launcher would set
     if not distributed.is_initialized():
-        backend = "nccl" if device == "cuda" else "gloo"
         store = distributed.HashStore()  # type: ignore[attr-defined]  # torch's types leave it out
-        distributed.init_process_group(backend, store=store, rank=0, world_size=1)
+        distributed.init_process_group(_group_backend(device), store=store, rank=0, world_size=1)
         atexit.register(distributed.destroy_process_group)
+
+
+def _group_backend(device: Device) -> str:
+    return "nccl" if device == "cuda" else "gloo"
+
+
+def _free_memory(device: Device) -> None:
+    """The worker's network and optimizer refer to each other, so they are still there when training has ended."""
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.empty_cache()

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from artimuse.training.job import FINAL_ERRORS, TrainJob
-from artimuse.training.status_actor import RemoteReporter
+from artimuse.training.status import Reporter
 
 
 def train_loop(loop_config: dict[str, Any]) -> None:
@@ -12,24 +12,23 @@ def train_loop(loop_config: dict[str, Any]) -> None:
     from artimuse.training.worker import Worker, limit_threads
 
     job: TrainJob = loop_config["job"]
-    reporter: RemoteReporter = loop_config["reporter"]
-    if reporter.read().problem:
+    if job.reporter.read().problem:
         return
     limit_threads(job.config)
     with ExitStack() as stack:
         try:
             worker = Worker(job, stack)
         except FINAL_ERRORS as error:
-            _tell(reporter, error)
+            _tell(job.reporter, error)
             # Other workers may be waiting for this one: Ray ends them only if it fails.
             raise
         try:
             worker.run()
         except FINAL_ERRORS as error:
             # All workers have it and return: Ray would start others in place of those that fail.
-            _tell(reporter, error)
+            _tell(job.reporter, error)
 
 
-def _tell(reporter: RemoteReporter, error: Exception) -> None:
+def _tell(reporter: Reporter, error: Exception) -> None:
     """The driver raises it; workers that Ray starts after it find it and return."""
     reporter.update(problem=(type(error).__name__, str(error)))

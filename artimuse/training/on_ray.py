@@ -11,9 +11,9 @@ from typing import Any
 import ray
 from ray.exceptions import RayTaskError
 
-from artimuse.configs.engine import Device
+from artimuse.configs.engine import Device, chosen_dtype
 from artimuse.configs.train import TrainConfig
-from artimuse.errors import ArtiMuseError, Interrupted, TrainingFailed
+from artimuse.errors import ArtiMuseError, TrainingFailed
 from artimuse.io.folder import Folder
 from artimuse.runs.cluster import connect, on_this_node
 from artimuse.training.backend import EXPORT_FOLDER, Control
@@ -37,25 +37,18 @@ class OnRay:
         connect(debug=config.debug)
         self.resources = plan_resources(config)
         device: Device = "cuda" if self.resources.num_gpus else "cpu"
-        dtype = config.dtype
-        if dtype == "auto":
-            dtype = "bfloat16" if device == "cuda" else "float32"
-        return replace(config, device=device, dtype=dtype)
+        return replace(config, device=device, dtype=chosen_dtype(config.dtype, device))
 
     def fit(self, config: TrainConfig, output: Folder, *, has_validation: bool, control: Control) -> Status:
         make_actor: Any = ray.remote(num_cpus=0)(StatusActor)
         reporter = RemoteReporter(make_actor.options(scheduling_strategy=on_this_node()).remote())
         job = TrainJob(config=config, output=output, has_validation=has_validation, reporter=reporter)
         with _scratch() as scratch:
-            fitting = _Fitting(self._trainer(job, reporter, scratch))
+            fitting = _Fitting(self._trainer(job, scratch))
             fitting.start()
             _watch(fitting, reporter, control)
             status = reporter.read()
-        if status.problem:
-            name, message = status.problem
-            raise {error.__name__: error for error in FINAL_ERRORS}[name](message)
-        if fitting.error:
-            raise TrainingFailed(f"{_gist(fitting.error)}; the same command goes on from the last checkpoint")
+        raise_problem(status, fitting.error)
         return status
 
     def export(self, output: Folder, device: Device) -> int:
@@ -67,14 +60,14 @@ class OnRay:
                 raise error.cause from None
             raise
 
-    def _trainer(self, job: TrainJob, reporter: RemoteReporter, scratch: str) -> Any:
+    def _trainer(self, job: TrainJob, scratch: str) -> Any:
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchTrainer
 
         num_workers: Any = self.resources.num_workers  # Ray's own annotation lacks the pair
         return TorchTrainer(
             train_loop,
-            train_loop_config={"job": job, "reporter": reporter},
+            train_loop_config={"job": job},
             scaling_config=ScalingConfig(
                 num_workers=num_workers,
                 use_gpu=self.resources.num_gpus > 0,
@@ -102,18 +95,25 @@ class _Fitting(threading.Thread):
 
 
 def _watch(fitting: _Fitting, reporter: RemoteReporter, control: Control) -> None:
-    """Until the workers have ended. Raises OutputLocked; Interrupted if they go on when the grace is over."""
+    """Until the workers have ended. Raises what `Control.check` raises."""
     stop, has_asked = control.stop, False
     with TrainProgress(control.console) as progress, stop.draining():
         while fitting.is_alive():
-            control.lock.check()
+            control.check()
             progress.show(reporter.read())
             if stop.is_set and not has_asked:
                 has_asked = True
                 reporter.actor.stop.remote()
-            if stop.left_s <= 0:
-                raise Interrupted("the last checkpoint is on disk; the same command goes on from it")
             fitting.join(POLL_S)
+
+
+def raise_problem(status: Status, error: Exception | None) -> None:
+    """What the workers said was wrong comes before the error that Ray Train made of it."""
+    if status.problem:
+        name, message = status.problem
+        raise {final.__name__: final for final in FINAL_ERRORS}[name](message)
+    if error:
+        raise TrainingFailed(f"{_gist(error)}; the same command goes on from the last checkpoint")
 
 
 @ray.remote

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections import defaultdict
 from typing import Any
 
 import torch
@@ -44,11 +45,11 @@ def prepare_deepspeed(device: Device) -> None:
     On CPUs it would even compile an extension for reductions within a machine, which training does not use: that needs
     a compiler and two minutes (DeepSpeed 0.19).
     """
-    os.environ.setdefault("DS_ACCELERATOR", device)
+    os.environ["DS_ACCELERATOR"] = device
     import deepspeed.ops
 
     if device == "cpu":
-        deepspeed.ops.__compatible_ops__ = {}
+        deepspeed.ops.__compatible_ops__ = defaultdict(bool)
 
 
 def _deepspeed_config(config: TrainConfig, *, world_size: int, dtype: torch.dtype) -> dict[str, Any]:

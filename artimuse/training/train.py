@@ -31,8 +31,8 @@ GRACE_S = 600.0
 def run(config: TrainConfig, console: Console) -> TrainReport:
     """Trains what OUTPUT does not have yet, and exports it.
 
-    Raises BadInput, BadCheckpoint, BadOutput, OutputLocked, RunMismatch, ClusterProblem, TrainingDiverged and
-    TrainingFailed; Interrupted when stopped, with a checkpoint of the last step on disk.
+    Raises BadInput, BadCheckpoint, BadOutput, OutputLocked, RunMismatch, ClusterProblem, StorageProblem,
+    TrainingDiverged and TrainingFailed; Interrupted when stopped, with a checkpoint of the last step on disk.
     """
     refuse_relative_paths({"ANNOTATIONS": config.annotations, "OUTPUT": config.output}, models={"--base": config.base})
     output = Folder.at(config.output)

@@ -1,4 +1,4 @@
-"""What each Ray Train worker does: from the last checkpoint on, step by step, to the end."""
+"""What each worker of a run does: from the last checkpoint on, step by step, to the end."""
 
 import hashlib
 import logging

@@ -10,6 +10,7 @@ import pytest
 from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import BadInput, RowError
 from artimuse.io import retries
+from artimuse.io import s3 as s3_store
 from artimuse.io.fetch import fetch
 from artimuse.io.fetcher import Fetcher
 from artimuse.io.location import Location
@@ -21,7 +22,7 @@ from tests.s3.fault_proxy import DELAY_S, Fault, fault_proxy
 from tests.s3.server import BUCKET, PRIVATE, Keys, Server, connect
 from tests.sources.containers import bodies, location_of, parquet, rows_of, tar
 
-NUM_LISTED = 1_400
+NUM_LISTED = 2_100
 ODD_KEYS = (
     "a b.jpg",
     "a+b.jpg",
@@ -36,6 +37,8 @@ ODD_KEYS = (
     "semi;comma,=.jpg",
 )
 SPOILED_SHARE = 0.3
+SMALLEST_PART_BYTES = 5 * 2**20
+"""S3 takes no smaller part of a multipart upload, except for the last one."""
 
 
 def noise(seed: int, num_bytes: int) -> bytes:
@@ -190,6 +193,29 @@ def test_no_fault_loses_a_row_or_changes_a_byte(server: Server, monkeypatch: pyt
     expected |= {f"parquet/0.parquet#{row}": body for row, body in enumerate(MEMBERS.values())}
     assert digests(found) == digests(expected)
     assert proxy.num_spoiled > 0.5 * share * proxy.num_requests
+
+
+@pytest.mark.usefixtures("short_waits")
+@pytest.mark.parametrize("fault", ["slow_down", "reset", "cut_short"])
+def test_a_fault_costs_a_part_of_a_large_file_not_the_file(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: Fault
+):
+    """A large file with one attempt for the whole of it."""
+    monkeypatch.setattr(s3_store, "PART_BYTES", SMALLEST_PART_BYTES)
+    body = noise(1, 4 * SMALLEST_PART_BYTES + 1234)
+    (tmp_path / "sent").write_bytes(body)
+    with fault_proxy(server.url, fault, SPOILED_SHARE) as proxy:
+        connect(monkeypatch, proxy.url, server.owner)
+        store, path = open_store(f"s3://{BUCKET}/large/{fault}")
+        with monkeypatch.context() as patch:
+            patch.setattr(retries, "NUM_ATTEMPTS", 1)
+            store.upload(tmp_path / "sent", path)
+        num_sent = proxy.num_requests
+        store.download(path, tmp_path / "fetched")
+    assert (tmp_path / "fetched").read_bytes() == body
+    assert num_sent >= 5 + 2
+    assert proxy.num_requests - num_sent >= 5 + 1
+    assert proxy.num_spoiled > 0
 
 
 def test_reads_overlap(server: Server, monkeypatch: pytest.MonkeyPatch):
