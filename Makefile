@@ -6,7 +6,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constrai
 # What takes minutes, or more than this installation, is left to `make test-all`.
 PYTEST := $(BIN)/pytest -m "not long and not swift and not vllm"
 
-.PHONY: demo test test-all test-vllm check format lint types nano nano-eval ablations clean
+.PHONY: demo test test-all test-vllm check format nano nano-eval ablations clean
 
 demo: $(VENV)/.run
 	$(BIN)/artimuse demo
@@ -15,11 +15,11 @@ test: $(VENV)/.dev
 	$(PYTEST)
 
 # Everything: drivers, workers and nodes killed in every way, the trainer on Ray, OpenStack Swift as a second S3 server,
-# vLLM. Most of an hour. The result goes to tests/test-all.md.
+# vLLM. Most of an hour. The result goes to tests/test-all.md, also if something failed.
 test-all: $(VENV)/.dev $(VENV)-s3/.swift $(VENV)-vllm/.vllm
-	SWIFT_PYTHON=$(VENV)-s3/bin/python $(BIN)/pytest -m "not vllm" --junitxml=build/pytest.xml
-	$(VENV)-vllm/bin/pytest tests/engines --junitxml=build/pytest-vllm.xml
-	$(BIN)/python scripts/test_results.py build/pytest.xml build/pytest-vllm.xml
+	SWIFT_PYTHON=$(VENV)-s3/bin/python $(BIN)/pytest -m "not vllm" --junitxml=build/pytest.xml; failed=$$?; \
+	$(VENV)-vllm/bin/pytest tests/engines --junitxml=build/pytest-vllm.xml || failed=$$?; \
+	$(BIN)/python scripts/test_results.py build/pytest.xml build/pytest-vllm.xml && exit $$failed
 
 # The engine vLLM on the CPU, in an environment of its own: vLLM wants an older transformers than constraints.txt has.
 test-vllm: $(VENV)-vllm/.vllm

@@ -1,6 +1,6 @@
 """The seams of the system: Source, Engine, ScoreStrategy and DatasetReader.
 
-A new engine, strategy or reader is one new file and one line in the dictionary of its room (`engines.ENGINES`,
+A new engine, strategy or reader is one new file and one line in the dictionary of its package (`engines.ENGINES`,
 `scoring.STRATEGIES`, `datasets.READERS`); the contract tests run over those dictionaries. A new kind of INPUT is one
 new file and a case in `sources.open.open_source`.
 """

@@ -127,8 +127,8 @@ def configs(row: Row, scenes: Path) -> Iterator[TrainConfig]:
             joint: dict[str, Any] = {"targets": "both", "epochs": 2, "seed": seed}
             yield trained(nano_text_pretrain(str(scenes), output, base=str(BASE), kinds=row.kinds, **joint))
             continue
-        stage1_place = str(BUILD / "-".join(("stage1", *row.kinds)))
-        stage1 = trained(nano_text_pretrain(str(scenes), stage1_place, base=str(BASE), kinds=row.kinds))
+        stage1_output = str(BUILD / "-".join(("stage1", *row.kinds)))
+        stage1 = trained(nano_text_pretrain(str(scenes), stage1_output, base=str(BASE), kinds=row.kinds))
         base = f"{stage1.output}/model"
         # Faster than the preset: there are no texts here for it to spoil, and fewer steps to learn in.
         stage2: dict[str, Any] = {"learning_rate": 3e-4, "projector_learning_rate": None, "seed": seed, **row.stage2}

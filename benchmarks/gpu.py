@@ -1,6 +1,6 @@
 """`artimuse bench` for machines without the command line's packages: torch, transformers, Pillow and scipy are enough.
 
-Run in a clone: `PYTHONPATH=. python benchmarks/gpu.py --output bench.json`. On an H200 meant to take under 8 minutes.
+Run in a clone: `PYTHONPATH=. python benchmarks/gpu.py --output bench.json`.
 """
 
 import argparse

@@ -95,9 +95,9 @@ def measure(config: TrainConfig, stage: int, model: str, dtype: torch.dtype, num
     spec: Any = RandomSpec(PRESETS[model])
     network = TrainedNetwork(spec, config, dtype=dtype, device=device)
     engine = shard(network, config, world_size=1, dtype=dtype)
-    rows = make_rows(config, stage, PRESETS[model])
-    pixels = torch.randint(0, 256, (len(rows), IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3), dtype=torch.uint8)
-    batch = Batch(stack(rows), pixels, torch.arange(len(rows)), (), ()).to(device)
+    sequences = make_sequences(config, stage, PRESETS[model])
+    pixels = torch.randint(0, 256, (len(sequences), IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3), dtype=torch.uint8)
+    batch = Batch(stack(sequences), pixels, torch.arange(len(sequences)), (), ()).to(device)
     num_answer_tokens = NUM_ANSWER_TOKENS[stage] * config.micro_batch_size
     seconds = []
     for _ in range(num_steps + 1):  # the first one allocates
@@ -109,9 +109,11 @@ def measure(config: TrainConfig, stage: int, model: str, dtype: torch.dtype, num
         synchronize(device)
         seconds.append(time.perf_counter() - start)
     step_s = statistics.median(seconds[1:])
-    num_tokens = sum(len(row.token_ids) for row in rows)
+    num_tokens = sum(len(sequence.token_ids) for sequence in sequences)
     arithmetic = Arithmetic(PRESETS[model])
-    flop = sum(flop_per_row(arithmetic, row) for row in rows) + 2 * arithmetic.head(num_answer_tokens)
+    flop = sum(flop_per_sequence(arithmetic, sequence) for sequence in sequences) + 2 * arithmetic.head(
+        num_answer_tokens
+    )
     return {
         "stage": stage,
         "model": model,
@@ -134,19 +136,19 @@ def measure(config: TrainConfig, stage: int, model: str, dtype: torch.dtype, num
     }
 
 
-def flop_per_row(arithmetic: Arithmetic, row: PackedSequence) -> float:
+def flop_per_sequence(arithmetic: Arithmetic, sequence: PackedSequence) -> float:
     """What a step cannot do without: what checkpointing computes a second time does not count, nor do the adapters.
 
     Backwards a trained layer takes twice its forward pass, a frozen one once. Without the output layer.
     """
-    num_shared = row.parts.count(SHARED)
-    questions = set(row.parts) - {SHARED}
+    num_shared = sequence.parts.count(SHARED)
+    questions = set(sequence.parts) - {SHARED}
     frozen = arithmetic.read(num_shared) if num_shared else 0.0
-    frozen += sum(arithmetic.read(row.parts.count(question), past=num_shared) for question in questions)
+    frozen += sum(arithmetic.read(sequence.parts.count(question), past=num_shared) for question in questions)
     return 3 * arithmetic.image + 2 * frozen
 
 
-def make_rows(config: TrainConfig, stage: int, network: Any) -> list[PackedSequence]:
+def make_sequences(config: TrainConfig, stage: int, network: Any) -> list[PackedSequence]:
     """A micro-batch of the stage's prompts, `questions_together` of them about each image."""
     template = ChatTemplate.of({"system_message": None}, network)
     prompts_E = [

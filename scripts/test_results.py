@@ -28,11 +28,14 @@ def main() -> None:
     cases = [(float(case.get("time")), case) for suite in runs.values() for case in suite]
     seconds, counts = defaultdict(float), defaultdict(int)
     for duration, case in cases:
-        room = ".".join(case.get("classname").split(".")[:2])
-        seconds[room] += duration
-        counts[room] += 1
+        package = ".".join(case.get("classname").split(".")[:2])
+        seconds[package] += duration
+        counts[package] += 1
     lines += ["", "| where | tests | seconds |", "|---|---|---|"]
-    lines += [f"| {room} | {counts[room]} | {seconds[room]:.0f} |" for room in sorted(seconds, key=seconds.get)[::-1]]
+    lines += [
+        f"| {package} | {counts[package]} | {seconds[package]:.0f} |"
+        for package in sorted(seconds, key=seconds.get)[::-1]
+    ]
     lines += ["", f"The {NUM_SLOWEST} slowest:", "", "| test | seconds |", "|---|---|"]
     for duration, case in sorted(cases, key=lambda pair: -pair[0])[:NUM_SLOWEST]:
         lines.append(f"| {case.get('classname')}: {case.get('name')} | {duration:.1f} |")

@@ -1,3 +1,5 @@
+"""The command line. What it imports is seen in processes of their own: in this one other tests have imported it."""
+
 import subprocess
 import sys
 

@@ -1,4 +1,4 @@
-"""Imports run downwards: the rooms of the package as layers, and no file that imports itself through others."""
+"""Imports go down the layers of the package, and no file imports itself through others."""
 
 import ast
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "artimuse"
 
-# Highest first. A room imports rooms of lower layers only: none of its own layer, and none above.
+# Highest first. A folder imports from lower layers only: none of its own layer, and none above.
 LAYERS = (
     ("cli", "demo"),
     ("pipelines", "training", "bench", "scenes"),
@@ -44,12 +44,12 @@ def imports(module: str) -> Iterator[str]:
                 yield inner if inner in MODULES else node.module
 
 
-def room(module: str) -> str:
+def folder(module: str) -> str:
     return module.split(".")[1]
 
 
-def test_every_room_has_a_layer_and_there_are_fewer_than_twelve():
-    assert {room(module) for module in MODULES} == set(LEVEL)
+def test_every_folder_has_a_layer_and_there_are_few_layers():
+    assert {folder(module) for module in MODULES} == set(LEVEL)
     assert len(LAYERS) < 12
 
 
@@ -58,7 +58,7 @@ def test_imports_point_down_the_layers():
         f"{module} imports {target}"
         for module in MODULES
         for target in imports(module)
-        if target in MODULES and room(target) != room(module) and LEVEL[room(target)] <= LEVEL[room(module)]
+        if target in MODULES and folder(target) != folder(module) and LEVEL[folder(target)] <= LEVEL[folder(module)]
     ]
     assert upward == []
 
@@ -72,4 +72,4 @@ def test_no_file_imports_itself_through_others():
 
 
 def test_only_these_rooms_import_ray():
-    assert {room(module) for module in MODULES if any(t.split(".")[0] == "ray" for t in imports(module))} == WITH_RAY
+    assert {folder(module) for module in MODULES if any(t.split(".")[0] == "ray" for t in imports(module))} == WITH_RAY

@@ -23,7 +23,10 @@ def long_ones() -> Iterator[str]:
         if text.count("\n") > MAX_FILE_LINES:
             yield name
         for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= MAX_FUNCTION_LINES:
+            if (
+                isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+                and node.end_lineno - node.lineno >= MAX_FUNCTION_LINES
+            ):
                 yield f"{name}:{node.name}"
 
 

@@ -41,7 +41,7 @@ class Workload:
     """The length of each text, exactly."""
     num_rounds: int = 3
     official_images: int = 1
-    """That the official-style loop describes in a round. It has one image at a time, so more would not be faster."""
+    """Images per round of the official-style loop. It takes one image at a time, so more would not be faster."""
 
 
 def measure(config: EngineConfig, workload: Workload) -> BenchReport:

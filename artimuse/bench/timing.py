@@ -48,9 +48,9 @@ class EngineTiming:
     engine: Engine
     device: torch.device
     pixels_BHWC: dict[Work, PixelArray]
-    """What is given to it in each round."""
+    """The images of each round."""
     flop: dict[Work, float]
-    """That an image takes it."""
+    """Floating-point operations per image."""
     peak: dict[Work, int] = field(default_factory=dict)
     """The peak of memory, in bytes."""
     rates: dict[Work, list[float]] = field(default_factory=dict)

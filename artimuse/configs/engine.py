@@ -1,13 +1,14 @@
 """What an engine needs to start: data that actors, notebooks and machines without the command line share."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 DEFAULT_MODEL = "Thunderbolt215215/ArtiMuse"
 
 EngineName = Literal["transformers", "vllm", "exact", "fake"]
 Device = Literal["auto", "cpu", "cuda"]
 DType = Literal["auto", "float32", "bfloat16", "float16"]
+TrainingDType = Literal["auto", "float32", "bfloat16"]
 StrategyName = Literal[
     "ordered_100",
     "unordered_100",
@@ -22,9 +23,10 @@ StrategyName = Literal[
     "expanded_250",
     "expanded_500",
 ]
+AnyDType = TypeVar("AnyDType", DType, TrainingDType)
 
 
-def chosen_dtype(dtype: DType, device: str) -> DType:
+def chosen_dtype(dtype: AnyDType, device: str) -> AnyDType:
     """The precision on cpu or cuda: auto is bfloat16 on GPUs and float32 on CPUs."""
     if dtype != "auto":
         return dtype

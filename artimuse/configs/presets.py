@@ -83,7 +83,7 @@ def nano_text_pretrain(annotations: str, output: str, **overrides: Any) -> Train
 
 
 def nano_score_finetune(annotations: str, output: str, **overrides: Any) -> TrainConfig:
-    """Stage 2, likewise."""
+    """Stage 2 for the built-in model: scores."""
     stage: dict[str, Any] = {
         "targets": "scores",
         "lora_rank": 16,

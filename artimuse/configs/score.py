@@ -45,7 +45,7 @@ class ModelOptions(HasWorkers):
     `exact` is the slow reference that others are compared with, one image and question at a time.
     `fake` scores by brightness without a model, to measure the pipeline alone."""
     device: Device = "auto"
-    """Where the network runs; auto: cuda if workers have GPUs."""
+    """Where the network runs; auto: cuda if workers, or with --workers 0 this machine, have GPUs."""
     dtype: DType = "auto"
     """Precision of the network; auto: bfloat16 on cuda, float32 on the CPU."""
     batch_size: int | None = None

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from artimuse.configs.engine import Device, StrategyName
+from artimuse.configs.engine import Device, StrategyName, TrainingDType
 from artimuse.configs.limits import DEFAULT_MAX_BYTES, DEFAULT_MAX_PIXELS, DecodeLimits
 from artimuse.configs.options import ReportOptions
 from artimuse.configs.workers import HasWorkers
@@ -97,14 +97,14 @@ class StageOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class MachineOptions(HasWorkers):
-    """What it runs on. The same steps are made on any."""
+    """What the training runs on. Examples and learning rates of every step are the same on all of it."""
 
     workers: str = "auto"
     """Ray Train workers: N, or MIN:MAX to grow and shrink with the cluster. auto: one per GPU, else one.
     0: the training is done in this process, without Ray."""
     device: Device = "auto"
-    """Where the network runs; auto: cuda if the cluster has or can get GPUs."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Where the network runs; auto: cuda if the cluster, or with --workers 0 this machine, has GPUs."""
+    dtype: TrainingDType = "auto"
     """Precision of the network; weights and optimizer are kept in float32. auto: bfloat16 on GPUs, float32 on CPUs."""
     zero: Literal[2, 3] = 2
     """DeepSpeed's ZeRO stage: 2 shards the optimizer and gradients, 3 the weights as well."""
@@ -113,7 +113,7 @@ class MachineOptions(HasWorkers):
     gradient_checkpointing: bool = True
     """Compute activations a second time instead of keeping them."""
     cpus_per_worker: float = 1.0
-    """CPUs that a worker takes, for decoding and, without a GPU, for the network."""
+    """CPUs that a worker takes, for decoding and, without a GPU, for the network. With --workers 0 torch decides."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +127,8 @@ class RunOptions(ReportOptions):
     keep_checkpoints: int = 2
     """How many of the last checkpoints are kept; the best one by validation is kept as well."""
     max_failures: int = 3
-    """How often lost workers are started again before the run gives up; preemptions do not count."""
+    """How often lost workers are started again before the run gives up; preemptions do not count.
+    With --workers 0 nothing is started again: the same command goes on from the last checkpoint."""
     tracker: Literal["tensorboard", "wandb", "none"] = "tensorboard"
     """Where the curves go besides OUTPUT's own history: OUTPUT/tensorboard, or Weights & Biases."""
 

@@ -1,6 +1,6 @@
 """The reference: one image and one question at a time, through transformers' own forward pass and `generate`.
 
-Slow on purpose. Other engines are compared with it (`parity.py`), so it shares no shortcut with them.
+Slow on purpose. Other engines are compared with it (`pipelines/parity.py`), so it shares no shortcut with them.
 """
 
 # B images, H and W pixels, C = 3 channels, S prompt tokens, D hidden size, K candidate tokens

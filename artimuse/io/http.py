@@ -30,7 +30,7 @@ def is_http(url: str) -> bool:
 
 
 def read_http(url: str, access: HttpAccess | None, *, max_bytes: int) -> bytes:
-    """Raises PermissionError without access, for a refused address, and for 401 and 403; else as `read_file`."""
+    """Raises PermissionError without access, for a refused address, and for 401 and 403; else as `Store.read`."""
     if access is None:
         raise PermissionError("http(s) URLs are fetched with --allow-http only")
     return with_retries(lambda: cast(bytes, sync(get_loop(), _read, url, access, max_bytes)))

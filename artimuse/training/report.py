@@ -21,7 +21,7 @@ class TrainReport:
     num_images: int
     num_steps: int
     num_new_steps: int
-    """That this run did; the others were done before."""
+    """Steps of this call; the others were done before."""
     num_workers: int
     """The number of workers at the end; 0 if there was nothing left to do."""
     loss: float

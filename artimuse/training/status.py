@@ -14,7 +14,7 @@ class Status:
     record: dict[str, Any] = field(default_factory=dict)
     """The record of the last step; empty before the first."""
     validation: dict[str, Any] = field(default_factory=dict)
-    """The last one; empty before the first."""
+    """The result of the last validation; empty before the first."""
     world_size: int = 0
     phase: str = "starting the workers"
     problem: tuple[str, str] | None = None

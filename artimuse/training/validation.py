@@ -17,7 +17,7 @@ from artimuse.training.worker_group import WorkerGroup
 
 
 class Validator:
-    """Always asks about the same examples: the first of an order of their own."""
+    """Measures loss and SRCC on the validation examples: always the same ones, the first of a seeded order."""
 
     def __init__(
         self,

@@ -1,3 +1,5 @@
+"""What is said of vLLM where it is not installed. Imports are seen in a process of their own."""
+
 import subprocess
 import sys
 from importlib.util import find_spec

@@ -136,6 +136,7 @@ print(peak_bytes() - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_loading_needs_little_more_memory_than_the_weights(tmp_path):
+    """In a process of its own, whose peak is that of the loading alone."""
     num_layers, width = 64, 4096
     inner = read_spec(checkpoint(NANO)).config.get_text_config().intermediate_size
     weights = official_weights()

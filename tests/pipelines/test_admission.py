@@ -1,4 +1,7 @@
-"""Admission of units to a graph, and a worker's side of it."""
+"""Admission of units to a graph, and a worker's side of it.
+
+It needs Ray: admission is an actor that drivers, workers and their deaths act on.
+"""
 
 from collections.abc import Iterator
 

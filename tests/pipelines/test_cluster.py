@@ -91,6 +91,7 @@ def row_numbers(output: Path) -> list[int]:
 
 @pytest.mark.parametrize("scheme", ["", "ray://"])
 def test_an_address_at_which_nothing_listens_is_refused_at_once(scheme, tmp_path):
+    """In a process that is not connected to Ray yet, as this one may be."""
     address = f"{scheme}127.0.0.1:{free_port()}"
     done = subprocess.run(
         [sys.executable, "-m", "artimuse", "score", "photos", "table", "--engine", "fake"],

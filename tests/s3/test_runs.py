@@ -1,4 +1,8 @@
-"""Whole runs with INPUT and OUTPUT on an S3 server: faults, refusals, a killed owner."""
+"""Whole runs with INPUT and OUTPUT on an S3 server: faults, refusals, a killed owner.
+
+Two tests need Ray: workers that have credentials and a client of their own, through faults and when one is killed. A
+run has a process of its own where it is killed or where two are to meet at one OUTPUT.
+"""
 
 import json
 import os

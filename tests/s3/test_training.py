@@ -1,4 +1,7 @@
-"""A training run whose table, pictures and OUTPUT are on an S3 server."""
+"""A training run whose table, pictures and OUTPUT are on an S3 server.
+
+One test needs Ray: its workers and its export have S3 clients of their own.
+"""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The Parquet sink: which folder rows go to."""
+"""Which folder of the table rows go to."""
 
 import pyarrow as pa
 

@@ -13,7 +13,7 @@ from artimuse.training.network import TrainedNetwork, optimizer_groups
 CPU = torch.device("cpu")
 
 
-# The last has rows of one question each, of different lengths and without a mask.
+# The last has sequences of one question each, of different lengths and without a mask.
 @pytest.mark.parametrize("order", [(0, 1, 1, 0), (0, 0, 1, 0), (0, 0, 0, 0), (0, 1, 0, 1)])
 def test_an_image_read_once_for_several_questions_gives_the_loss_of_each_on_its_own(tmp_path, order):
     checkpoint = find_checkpoint("nano")

@@ -1,4 +1,8 @@
-"""Whole runs on a real Ray cluster: two workers, kills, other numbers of workers, errors of all workers."""
+"""Whole runs on a real Ray cluster: two workers, kills, other numbers of workers, errors of all workers.
+
+Processes of their own are those that are killed, and the one that gets a signal: Ray Train and its helpers must see it
+as they do outside of pytest.
+"""
 
 import json
 import os

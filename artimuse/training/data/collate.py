@@ -19,7 +19,7 @@ from artimuse.io.prefetch import prefetch
 from artimuse.training.data.examples import Example
 from artimuse.training.data.packing import IGNORED, PackedBatch, PackedSequence, pack, stack
 
-# What storage says today and not tomorrow: to leave such images out would make another run of it.
+# Errors that may pass. Leaving such images out would make the run depend on the state of the storage.
 _MAY_PASS = frozenset({"io_error", "access_denied", "timeout"})
 # A picture that is not there, or of a piece without examples; it is never part of the loss.
 _GREY = np.full((IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3), 128, dtype=np.uint8)

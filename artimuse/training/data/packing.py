@@ -16,7 +16,7 @@ IGNORED = -100
 """Label of a token that the loss is not on."""
 PADDING_ID = 0
 SHARED, PADDING = 0, -1
-"""Parts of a sequence that are no question; these count from 1."""
+"""Numbers of the parts of a sequence that are no question. Questions are numbered from 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,15 @@ class PackedSequence:
 
 @dataclass(frozen=True, slots=True)
 class PackedBatch:
-    """Side by side, filled up on the right."""
+    """Several packed sequences as tensors, padded on the right."""
 
     token_ids_RS: torch.Tensor
     labels_RS: torch.Tensor
     positions_RS: torch.Tensor | None
     """None: 0, 1, 2 and so on."""
     mask: torch.Tensor | None
-    """(R, 1, S, S), true where a token (first S) sees another one. None: every token sees all before it, which no
-    padding is, so that a device can use its fastest attention."""
+    """(R, 1, S, S), true where a token (first S) sees another one. None: every token sees all tokens before it.
+    Padding comes after them, so nothing sees it, and a device can use its fastest attention."""
 
     def to(self, device: torch.device) -> "PackedBatch":
         return PackedBatch(

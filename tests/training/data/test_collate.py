@@ -71,14 +71,14 @@ def test_the_loss_is_on_the_answer_only(maker, picture, other):
     assert batch.num_answer_tokens == 4
 
 
-def test_neighbours_about_the_same_image_share_a_row(maker, picture, other):
+def test_neighbours_about_the_same_image_share_a_sequence(maker, picture, other):
     questions = [attribute_question(attribute) for attribute in ATTRIBUTES]
     batch = maker.batch([*(example(picture, question) for question in questions), example(other)])
     assert batch.images_R.tolist() == [0, 1]
     assert batch.num_answer_tokens == 2 * len(batch.examples) == 18
-    row = batch.packed.token_ids_RS[0].tolist()
-    assert row.count(SPEC.config.image_token_id) == 49
-    assert len(row) < 0.5 * sum(len(prompt_ids(question)) + 2 for question in questions)
+    sequence = batch.packed.token_ids_RS[0].tolist()
+    assert sequence.count(SPEC.config.image_token_id) == 49
+    assert len(sequence) < 0.5 * sum(len(prompt_ids(question)) + 2 for question in questions)
 
 
 def test_an_image_is_read_once_for_all_examples_about_it(maker, picture, other):
