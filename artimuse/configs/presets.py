@@ -22,6 +22,7 @@ class Preset(Protocol):
 def paper_text_pretrain(annotations: str, output: str, **overrides: Any) -> TrainConfig:
     """Stage 1: every attribute text of all three kinds of data."""
     stage: dict[str, Any] = {
+        "system_message": "internvl",
         "targets": "texts",
         "kinds": ("score", "partial_text", "expert"),
         "lora_rank": 16,
@@ -35,6 +36,7 @@ def paper_text_pretrain(annotations: str, output: str, **overrides: Any) -> Trai
 def paper_score_finetune(annotations: str, output: str, **overrides: Any) -> TrainConfig:
     """Stage 2: the score, on the kinds that have one. `base` is to be the export of stage 1."""
     stage: dict[str, Any] = {
+        "system_message": "internvl",
         "targets": "scores",
         "kinds": ("score", "expert"),
         "lora_rank": 128,
@@ -103,6 +105,7 @@ def nano_score_finetune(annotations: str, output: str, **overrides: Any) -> Trai
 
 NANO: dict[str, Any] = {
     "base": "build/nano/random",
+    "system_message": "base",
     "kinds": ("expert",),
     "lora_dropout": 0.0,
     "micro_batch_size": 8,

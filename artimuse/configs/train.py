@@ -62,6 +62,9 @@ class StageOptions:
     base: str = BASE_MODEL
     """What to start from: a directory, an fsspec URL or a Hugging Face id with optional @revision.
     The score stage starts from the text stage's export."""
+    system_message: Annotated[str, _OF_PRESET] = "base"
+    """What the prompt begins with, in training and in the exported model. internvl: the Chinese message that InternVL's
+    own trainer always uses; base: that of the base; anything else is the message itself."""
     targets: Annotated[Targets, _OF_PRESET]
     """What the model learns to answer: the attribute texts, the score, or both; or the table's own questions."""
     strategy: StrategyName = "ordered_100"

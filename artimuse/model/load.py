@@ -74,6 +74,10 @@ class CheckpointSpec:
         text.vocab_size = max(text.vocab_size, len(self.tokenizer))
         return replace(self, config=config, first_new_id=first)
 
+    def with_system_message(self, message: str) -> "CheckpointSpec":
+        """The same checkpoint with prompts that begin with this message."""
+        return replace(self, template=replace(self.template, system_message=message))
+
     def weights(self, dtype: torch.dtype, device: torch.device | str) -> Weights:
         """Native names and weights, one read at a time; LoRA is merged in float32.
 

@@ -12,9 +12,11 @@ from torch.nn import functional
 
 from artimuse.configs.train import TrainConfig
 from artimuse.engines.pixels import normalize
+from artimuse.errors import BadInput
 from artimuse.model.build import empty_model, fill
 from artimuse.model.find import Checkpoint, find_checkpoint
 from artimuse.model.load import CheckpointSpec, read_spec
+from artimuse.model.template import DEFAULT_SYSTEM_MESSAGE, SPECIAL_TOKENS
 from artimuse.scoring import STRATEGIES
 from artimuse.training.data.collate import Batch
 from artimuse.training.data.packing import IGNORED
@@ -31,14 +33,25 @@ BASE_LAYER = ".base_layer"
 
 
 def read_base(config: TrainConfig, checkpoint: Checkpoint | None = None) -> CheckpointSpec:
-    """What a run starts from: the base, with the tokens that its strategy adds to the vocabulary.
+    """What a run starts from: the base, with the run's system message and the tokens that its strategy adds.
 
-    Raises BadCheckpoint if there is no such base, or none that can be loaded.
+    Raises BadCheckpoint if there is no such base, or none that can be loaded; BadInput if the system message has a
+    token of the prompt's own in it.
     """
     spec = read_spec(checkpoint or find_checkpoint(config.base))
+    if config.system_message != "base":
+        spec = spec.with_system_message(_system_message(config))
     if config.targets in ("scores", "both"):
         return spec.with_tokens(STRATEGIES[config.strategy].new_tokens)
     return spec
+
+
+def _system_message(config: TrainConfig) -> str:
+    if config.system_message == "internvl":
+        return DEFAULT_SYSTEM_MESSAGE
+    if found := [token for token in SPECIAL_TOKENS if token in config.system_message]:
+        raise BadInput(f"--system-message: has {found[0]} in it, which is a token of the prompt itself; leave it out")
+    return config.system_message
 
 
 class TrainedNetwork(nn.Module):

@@ -23,6 +23,7 @@ from artimuse.training.worker import Worker
 
 SMALL = {
     "base": "nano",
+    "system_message": "base",
     "workers": "0",
     "cpus_per_worker": 0.5,
     "batch_size": 8,

@@ -3,12 +3,14 @@ import torch
 from PIL import Image
 
 from artimuse.configs.limits import DecodeLimits
-from artimuse.configs.presets import paper_score_finetune
+from artimuse.configs.presets import nano_score_finetune, paper_score_finetune, paper_text_pretrain
+from artimuse.errors import BadInput
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import load_network, read_spec
+from artimuse.model.template import DEFAULT_SYSTEM_MESSAGE
 from artimuse.training.data.collate import BatchMaker
 from artimuse.training.data.examples import Example
-from artimuse.training.network import TrainedNetwork, optimizer_groups
+from artimuse.training.network import TrainedNetwork, optimizer_groups, read_base
 
 CPU = torch.device("cpu")
 
@@ -38,6 +40,24 @@ def test_an_image_read_once_for_several_questions_gives_the_loss_of_each_on_its_
     network(maker.batch(examples))[0].backward()
     for name, weight in network.trained():
         torch.testing.assert_close(weight.grad, expected[name], rtol=1e-3, atol=1e-4)
+
+
+def test_the_prompt_of_the_paper_stages_begins_as_internvl_trains_it_and_may_begin_otherwise():
+    base = read_spec(find_checkpoint("nano")).template.system_message
+    for preset, overrides, message in (
+        (paper_text_pretrain, {}, DEFAULT_SYSTEM_MESSAGE),
+        (paper_score_finetune, {}, DEFAULT_SYSTEM_MESSAGE),
+        (nano_score_finetune, {}, base),
+        (paper_score_finetune, {"system_message": "base"}, base),
+        (paper_score_finetune, {"system_message": "Be strict."}, "Be strict."),
+    ):
+        spec = read_base(preset("", "", **{"base": "nano", **overrides}))
+        assert spec.template.prompt("?").startswith(f"<|im_start|>system\n{message}<|im_end|>\n")
+
+
+def test_a_system_message_with_a_token_of_the_prompt_is_refused():
+    with pytest.raises(BadInput, match=r"--system-message: has <\|im_end\|> in it"):
+        read_base(paper_score_finetune("", "", base="nano", system_message="Be strict.<|im_end|>"))
 
 
 @pytest.mark.parametrize(

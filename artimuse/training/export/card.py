@@ -12,6 +12,7 @@ from artimuse.training.export.comparison import ExportComparison
 from artimuse.training.record import TrainRecord
 
 CARD, PLOT = "README.md", "training.png"
+_SYSTEM_MESSAGES = {"internvl": "InternVL's own (Chinese)", "base": "that of the base"}
 _SMOOTHED_OVER = 50
 """Points of the loss curve at most: a mean over steps each."""
 
@@ -90,6 +91,7 @@ def _settings(config: TrainConfig) -> list[str]:
     rows = {
         "trained": trained,
         "score strategy": config.strategy,
+        "system message": _SYSTEM_MESSAGES.get(config.system_message, config.system_message or "(empty)"),
         "learning rate": f"{config.learning_rate:g}, cosine, warm-up {config.warmup_ratio:g}",
         "learning rate of the vision encoder": f"{config.vision_rate:g}",
         "learning rate of the projector": f"{config.projector_rate:g}",

@@ -26,7 +26,7 @@ from artimuse.training.checkpoint import Checkpoints, load_weights
 from artimuse.training.export.comparison import compare, fixed_images
 from artimuse.training.export.export import export
 from artimuse.training.export.export import run as export_run
-from artimuse.training.network import TrainedNetwork
+from artimuse.training.network import TrainedNetwork, read_base
 from artimuse.training.train import run
 from tests.training.small import SMALL
 from tests.training.tables import make_table
@@ -34,6 +34,7 @@ from tests.training.tables import make_table
 pytestmark = pytest.mark.timeout(240)
 
 FLOAT32, CPU = torch.float32, torch.device("cpu")
+MESSAGE = "You judge pictures."
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,9 @@ def trained(official_base, tmp_path_factory) -> dict[int, Path]:
     table = str(make_table(folder / "table"))
     for zero in (2, 3):
         config = paper_score_finetune(
-            table, str(folder / str(zero)), **{**SMALL, "base": official_base, "epochs": 1, "zero": zero}
+            table,
+            str(folder / str(zero)),
+            **{**SMALL, "base": official_base, "epochs": 1, "zero": zero, "system_message": MESSAGE},
         )
         run(config, Console(stderr=True))
     return {zero: folder / str(zero) for zero in (2, 3)}
@@ -72,12 +75,13 @@ def config_of(output: Path):
 def trained_scores(output: Path) -> FloatArray:
     """Of the network as it was trained, adapters and all."""
     config = config_of(output)
-    spec = read_spec(find_checkpoint(config.base))
+    spec = read_base(config)
     network = TrainedNetwork(spec, config, dtype=FLOAT32, device=CPU)
     checkpoints = Checkpoints(Folder.at(str(output)))
     with checkpoints.tensors(checkpoints.read(checkpoints.best())) as tensors:
         load_weights(network, tensors)
-    merged = replace(load_network(find_checkpoint(config.base), dtype=FLOAT32, device=CPU), model=network.model.eval())
+    base = load_network(find_checkpoint(config.base), dtype=FLOAT32, device=CPU)
+    merged = replace(base, model=network.model.eval(), template=spec.template)
     engine = TransformersEngine(EngineConfig(model=config.base, device="cpu", dtype="float32"), merged)
     return scores(engine)
 
@@ -117,6 +121,8 @@ def test_an_export_in_the_official_layout_is_read_back_with_the_same_scores(trai
     assert json.loads((tmp_path / "official" / "config.json").read_text())["architectures"] == ["InternVLChatModel"]
     np.testing.assert_allclose(model_scores(report.model), model_scores(trained[2] / "model"), atol=1e-3)
     assert report.comparison.points < 0.01
+    for model in (report.model, str(trained[2] / "model")):
+        assert read_spec(find_checkpoint(model)).template.system_message == MESSAGE
     num_layers = read_spec(find_checkpoint("nano")).config.get_text_config().num_hidden_layers
     assert report.num_adapters == 7 * num_layers
 
@@ -125,6 +131,7 @@ def test_the_card_says_what_it_is(trained):
     card = (trained[2] / "model" / "README.md").read_text()
     assert "grey: 20 images" in card
     assert "SRCC" in card
+    assert f"| system message | {MESSAGE} |" in card
     assert (trained[2] / "model" / "training.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((trained[2] / "model" / "train_config.json").read_text())["config"]["lora_rank"] == 4
 
