@@ -1,7 +1,7 @@
 """`artimuse score`: what there is to choose."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -11,6 +11,8 @@ from artimuse.configs.limits import DEFAULT_FORMATS, DEFAULT_MAX_BYTES, DEFAULT_
 from artimuse.configs.options import ReportOptions
 from artimuse.configs.workers import HasWorkers
 from artimuse.errors import ErrorCode
+
+TarIds = Literal["keys", "names"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +26,8 @@ class InputOptions:
     """A new directory, or one that an earlier run of the same command left unfinished."""
     image_column: str | None = None
     """Column of Parquet files that holds the images. Default: the first of image, jpg, png, webp, bytes."""
+    tar_ids: TarIds = "keys"
+    """The id of an image in a tar: its key (WebDataset's: the name up to its first dot), or its whole name."""
     image_metadata: tyro.conf.FlagCreatePairsOff[bool] = False
     """Add columns with the prompt, negative prompt, seed and generator found in generated images."""
     allow_http: tyro.conf.FlagCreatePairsOff[bool] = False

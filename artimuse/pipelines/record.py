@@ -82,6 +82,7 @@ def _fingerprints(config: ScoreConfig, output: Folder, model: ModelFacts) -> Map
         "plan": {
             "input": _absolute(config.input),
             "image_column": config.image_column,
+            "tar_ids": config.tar_ids,
             "image_metadata": config.image_metadata,
         }
     }

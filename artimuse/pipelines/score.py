@@ -136,6 +136,7 @@ class ScoreRun:
             self.config.input,
             formats=self.config.limits.formats,
             image_column=self.config.image_column,
+            tar_ids=self.config.tar_ids,
             allow_http=self.config.allow_http,
         )
         sizes = self.sizes

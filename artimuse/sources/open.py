@@ -4,6 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from artimuse.configs.limits import DEFAULT_FORMATS
+from artimuse.configs.score import TarIds
 from artimuse.errors import BadInput
 from artimuse.interfaces import Source
 from artimuse.io.http import is_http
@@ -28,7 +29,12 @@ _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
 def open_source(
-    input: str, *, formats: Collection[str] = DEFAULT_FORMATS, image_column: str | None = None, allow_http: bool = False
+    input: str,
+    *,
+    formats: Collection[str] = DEFAULT_FORMATS,
+    image_column: str | None = None,
+    tar_ids: TarIds = "keys",
+    allow_http: bool = False,
 ) -> Source:
     """The collection that INPUT names; `formats` (as Pillow spells them) tells which files of a folder are images.
 
@@ -44,7 +50,7 @@ def open_source(
     if image_column:
         raise BadInput(f"{input}: not Parquet, and has no column `{image_column}` (--image-column)")
     if files:
-        return TarSource(files, suffixes=suffixes)
+        return TarSource(files, suffixes=suffixes, ids=tar_ids)
     if _is_folder(location, suffix, suffixes):
         return FolderSource(location.rstrip("/") or "/", suffixes=suffixes)
     if _is_glob(location):

@@ -139,6 +139,59 @@ def test_links_and_sparse_members_are_refused(tmp_path: Path):
     assert "c.jpg is a sparse member" in refusal_of_bytes(tmp_path, sparse.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
 
 
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE])
+def test_links_and_others_that_are_no_images_do_not_matter(tmp_path: Path, kind: bytes):
+    link = tarfile.TarInfo("latest.txt")
+    link.type, link.linkname = kind, "a.jpg"
+    (tmp_path / "x.tar").write_bytes(link.tobuf() + tar({"a.jpg": b"1"}))
+    assert bodies(open_source(f"{tmp_path}/x.tar")) == {"a": b"1"}
+
+
+@pytest.mark.parametrize("num_zeros", [0, 512, 20 * 512, 2**20 + 3 * 512])
+def test_tars_behind_each_other_in_one_file_are_read_to_the_end(tmp_path: Path, num_zeros: int):
+    tars = [tar({"a.jpg": b"1", "b.jpg": b"2"}), bytes(num_zeros), tar({"c.jpg": b"3" * 700}), tar({"d.jpg": b"4"})]
+    (tmp_path / "x.tar").write_bytes(b"".join(tars))
+    assert bodies(open_source(f"{tmp_path}/x.tar")) == {"a": b"1", "b": b"2", "c": b"3" * 700, "d": b"4"}
+
+
+def test_what_stands_behind_a_tar_and_is_none_is_refused_with_its_place(tmp_path: Path):
+    first = tar({"a.jpg": b"1"})
+    assert f" at byte {len(first)}" in refusal_of_bytes(tmp_path, first + b"not a header" * 100)
+    assert "unexpected end of data at byte" in refusal_of_bytes(tmp_path, first + tar({"b.jpg": b"2" * 900})[:1000])
+
+
+def test_a_member_of_a_negative_size_is_refused(tmp_path: Path):
+    """Its end is before its beginning: a reader that believes it never comes to the end."""
+    member = tarfile.TarInfo("a.jpg")
+    header = bytearray(member.tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = b"\xff" * 8 + (-1024).to_bytes(4, "big", signed=True)
+    header[148:156] = b"%06o\0 " % (sum(header[:148]) + 8 * 32 + sum(header[156:]))
+    complaint = refusal_of_bytes(tmp_path, bytes(header) + bytes(1024))
+    assert "damaged at byte 0: a.jpg has a size of -1024 bytes" in complaint
+
+
+@pytest.mark.parametrize(
+    "names", [("0001.png", "0001.jpg"), ("trip/2021.07.04 beach.png", "trip/2021.07.05 beach.png")]
+)
+def test_images_of_one_key_are_named_and_may_have_their_names_as_ids(tmp_path: Path, names: tuple[str, str]):
+    first, second = names
+    data = tar({first: b"1", f"{first.rpartition('.')[0]}.txt": b"sea", second: b"2"})
+    complaint = refusal_of_bytes(tmp_path, data)
+    assert f"{first}, {second} have the same key" in complaint
+    assert "--tar-ids names" in complaint
+    rows = rows_of(open_source(f"{tmp_path}/bytes.tar", tar_ids="names"))
+    assert [row["image_id"] for row in rows] == [first, second]
+    assert rows[0]["txt"] == "sea"
+
+
+def test_dots_that_name_a_directory_hide_nothing(tmp_path: Path):
+    names = ["./a.png", "./sub/./b.png", "../up/c.png", "/abs/d.png", "./._a.png", "sub/.hidden/e.png"]
+    (tmp_path / "x.tar").write_bytes(tar({name: name.encode() for name in names}))
+    source = open_source(f"{tmp_path}/x.tar")
+    assert list(bodies(source)) == ["a", "sub/./b", "../up/c", "/abs/d"]
+    assert source.skipped == {".png": 2}
+
+
 def refusal_of_bytes(tmp_path: Path, data: bytes) -> str:
     (tmp_path / "bytes.tar").write_bytes(data)
     return refusal(tmp_path / "bytes.tar")
