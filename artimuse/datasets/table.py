@@ -19,8 +19,9 @@ from artimuse.errors import BadInput, BadOutput
 from artimuse.interfaces import Annotation, AnnotationKind
 from artimuse.io.folder import Folder
 from artimuse.io.location import local_path
+from artimuse.sources.columns import is_id, is_text, refuse_same_names
 from artimuse.sources.suffixes import suffix_of
-from artimuse.sources.tables import JsonLinesTable, ParquetTable, Table, is_text
+from artimuse.sources.tables import JsonLinesTable, ParquetTable, Table
 from artimuse.sources.uris import absolute_uris, check_uris
 
 logger = logging.getLogger(__name__)
@@ -111,14 +112,13 @@ def _check_columns(location: str, columns: pa.Schema) -> None:
     found = ", ".join(columns.names) or "none"
     if missing := [name for name in _REQUIRED if name not in columns.names]:
         raise BadInput(f"{location}: no column {', '.join(missing)}; columns found: {found}")
-    if repeated := sorted({name for name in columns.names if columns.names.count(name) > 1}):
-        raise BadInput(f"{location}: column {', '.join(repeated)} comes twice; columns found: {found}")
+    refuse_same_names(location, columns.names, columns.names)
     for field in ANNOTATION_SCHEMA:
         if field.name not in columns.names:
             continue
         kind = columns.field(field.name).type
-        is_integer_id = field.name == "image_id" and pa.types.is_integer(kind)
-        if not (_is_number(kind) if pa.types.is_floating(field.type) else is_text(kind) or is_integer_id):
+        is_good = _is_number if pa.types.is_floating(field.type) else is_id if field.name == "image_id" else is_text
+        if not is_good(kind):
             raise BadInput(f"{location}: column {field.name} is {kind}; expected {_type_read(field)}")
     if unknown := [name for name in columns.names if name not in ANNOTATION_SCHEMA.names]:
         logger.warning("annotation_columns_left_out file=%s columns=%s", location, ",".join(unknown))

@@ -70,7 +70,13 @@ def _fetch_member(location: Location, limits: DecodeLimits) -> bytes | RowError:
 def _fetch_cell(location: Location, limits: DecodeLimits) -> bytes | RowError:
     assert location.offset is not None
     assert location.column is not None
-    data = read_cell(location.container, location.column, location.offset)
+    cell = read_cell(location.container, location.column, location.offset)
+    # A row without an id of its own is known by its number.
+    own_id = str(location.offset) if cell.image_id is None else cell.image_id
+    planned_id = location.image_id if cell.image_id is not None else (location.image_id or "").rpartition("#")[2]
+    if location.image_id is not None and own_id != planned_id:
+        return _row_error("io_error", f"the Parquet file has changed: its row {location.offset} is now {own_id!r}")
+    data = cell.data
     if data is None:
         return _row_error("not_found", f"no bytes in `{location.column}` of this row")
     return too_large(len(data), limits) if len(data) > limits.max_bytes else data

@@ -20,6 +20,8 @@ class Location:
     """Bytes in the tar."""
     column: str | None = None
     """The column of the Parquet file: a leaf such as `image.bytes`."""
+    image_id: str | None = None
+    """The id that the row of the Parquet file was planned with: whoever rewrites the file may move its rows."""
 
     @property
     def container(self) -> str:

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import accumulate
 from threading import Lock
 
@@ -13,12 +14,17 @@ from artimuse.io.stores import open_file
 
 IMAGE_COLUMNS = ("image", "jpg", "png", "webp", "bytes")
 """The columns that may hold images, in the order of preference."""
+ID_COLUMN = "image_id"
+"""The column with ids of the rows' own."""
 SLICE_BYTES = 32 * 2**20
 """About as much of a column is in memory at a time, however large its row groups are."""
 MAX_SLICE_ROWS = 1024
 
 _BUFFER_BYTES = 2**20
 _READ_AHEAD_BYTES = 64 * 2**10
+
+_Slice = tuple[pa.Array, pa.Array | None]  # images, and the rows' own ids if there are any
+_NOTHING: _Slice = (pa.nulls(0), None)
 
 _lock = Lock()
 _latest: "list[ParquetCells]" = []
@@ -40,7 +46,17 @@ def _is_bytes(kind: pa.DataType) -> bool:
     return any(is_kind(kind) for is_kind in kinds)
 
 
-def read_cell(location: str, column: str, row: int) -> bytes | None:
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What is in one row of a Parquet file."""
+
+    data: bytes | None
+    """The image; None for a null."""
+    image_id: str | None
+    """The row's own id, if the file has a column `image_id`."""
+
+
+def read_cell(location: str, column: str, row: int) -> Cell:
     """One file stays open per process, because neighbouring rows follow each other. Raises as `ParquetCells`."""
     with _lock:
         if _latest and (_latest[-1].location, _latest[-1].column) != (location, column):
@@ -69,20 +85,24 @@ class ParquetCells:
         metadata = self._parquet.metadata
         groups = (metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
         self._starts = list(accumulate(groups, initial=0))
-        self._slices: Iterator[pa.Array] = iter(())
-        self._slice = pa.nulls(0)
+        self._slices: Iterator[_Slice] = iter(())
+        self._slice = _NOTHING
         self._first_row = 0
+        has_ids = ID_COLUMN in self._parquet.schema_arrow.names
+        self._id_column = [ID_COLUMN] if has_ids and column != ID_COLUMN else []
 
-    def read(self, row: int) -> bytes | None:
-        """None for a null. Raises IndexError beyond the end."""
+    def read(self, row: int) -> Cell:
+        """Raises IndexError beyond the end."""
         if not 0 <= row < self._starts[-1]:
             raise IndexError(f"row {row} of a file with {self._starts[-1]} rows")
         group = bisect_right(self._starts, row) - 1
         goes_on = self._first_row <= row and self._starts[group] <= self._first_row
         if not (goes_on and self._advance_to(row)):
-            self._slices, self._slice, self._first_row = self._slices_of(group), pa.nulls(0), self._starts[group]
+            self._slices, self._slice, self._first_row = self._slices_of(group), _NOTHING, self._starts[group]
             self._advance_to(row)
-        return _as_bytes(self._slice[row - self._first_row])
+        images, ids = self._slice
+        position = row - self._first_row
+        return Cell(_as_bytes(images[position]), None if ids is None else str(ids[position].as_py()))
 
     def close(self) -> None:
         self._parquet.close()
@@ -90,15 +110,15 @@ class ParquetCells:
 
     def _advance_to(self, row: int) -> bool:
         """Reads on within the row group; False if that ends before."""
-        while row >= self._first_row + len(self._slice):
+        while row >= self._first_row + len(self._slice[0]):
             following = next(self._slices, None)
             if following is None:
                 return False
-            self._first_row += len(self._slice)
+            self._first_row += len(self._slice[0])
             self._slice = following
         return True
 
-    def _slices_of(self, group: int) -> Iterator[pa.Array]:
+    def _slices_of(self, group: int) -> Iterator[_Slice]:
         metadata = self._parquet.metadata.row_group(group)
         sizes = {
             metadata.column(index).path_in_schema: metadata.column(index).total_uncompressed_size
@@ -106,9 +126,11 @@ class ParquetCells:
         }
         num_bytes = sum(size for path, size in sizes.items() if f"{path}.".startswith(f"{self.column}."))
         num_rows = min(MAX_SLICE_ROWS, max(1, SLICE_BYTES * metadata.num_rows // max(1, num_bytes)))
-        for batch in self._parquet.iter_batches(num_rows, row_groups=[group], columns=[self.column]):
-            array = batch.column(0)
-            yield pc.struct_field(array, "bytes") if pa.types.is_struct(array.type) else array
+        columns = [self.column, *self._id_column]
+        for batch in self._parquet.iter_batches(num_rows, row_groups=[group], columns=columns):
+            ids = batch.column(ID_COLUMN) if self._id_column else None
+            [images] = [batch.column(name) for name in batch.schema.names if name not in self._id_column]
+            yield pc.struct_field(images, "bytes") if pa.types.is_struct(images.type) else images, ids
 
 
 def _as_bytes(cell: pa.Scalar) -> bytes | None:

@@ -1,18 +1,17 @@
 """A manifest as a collection: a table with a column `uri`, perhaps `image_id`, and passthrough columns."""
 
 import logging
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from artimuse.errors import BadInput
+from artimuse.sources.columns import is_id, is_text, refuse_missing, refuse_same_names
 from artimuse.sources.suffixes import suffix_of
-from artimuse.sources.tables import TABLES, is_text
+from artimuse.sources.tables import TABLES
 from artimuse.sources.uris import absolute_uris, check_uris
-from artimuse.table.schema import IMAGE_ID, URI, fold_case, passthrough_name
+from artimuse.table.schema import IMAGE_ID, URI, passthrough_name
 
 logger = logging.getLogger(__name__)
 
@@ -52,15 +51,10 @@ class ManifestSource:
                 f"{self.location}: no column `uri` with the path or URL of each image; columns found: {found}"
             )
         stored = [passthrough_name(name) if name not in ("uri", "image_id") else name for name in columns.names]
-        folded = Counter(map(fold_case, stored))
-        if repeated := [name for name, count in folded.items() if count > 1]:
-            raise BadInput(
-                f"{self.location}: more than one column would be stored as {', '.join(repeated)}, upper and lower case"
-                f" being the same to SQL; columns found: {found}"
-            )
+        refuse_same_names(self.location, stored, columns.names)
         for field in columns:
-            is_number = field.name == "image_id" and pa.types.is_integer(field.type)
-            if field.name in ("uri", "image_id") and not is_number and not is_text(field.type):
+            is_good = {"uri": is_text, "image_id": is_id}.get(field.name)
+            if is_good and not is_good(field.type):
                 raise BadInput(f"{self.location}: column `{field.name}` is {field.type}; expected string")
 
     def _report_renamed(self) -> None:
@@ -75,14 +69,8 @@ class ManifestSource:
     def _rows(self, batch: pa.RecordBatch, first_row: int) -> pa.RecordBatch:
         written = {name: batch.column(name).cast(pa.string()) for name in {"uri", self._id_column}}
         for name, texts in written.items():
-            self._refuse_missing(name, texts, first_row)
+            refuse_missing(self.location, name, texts, first_row)
         uris = absolute_uris(self.location, written["uri"])
         check_uris(self.location, uris, first_row=first_row, allow_http=self.allow_http)
         passthrough = [batch.column(name) for name in self._passthrough_names]
         return pa.RecordBatch.from_arrays([written[self._id_column], uris, *passthrough], schema=self._schema)
-
-    def _refuse_missing(self, name: str, texts: pa.Array, first_row: int) -> None:
-        is_missing = pc.equal(pc.fill_null(texts, ""), "")
-        row = pc.index(is_missing, True).as_py()
-        if row >= 0:
-            raise BadInput(f"{self.location}: no {name} in row {first_row + row} (rows count from 0)")

@@ -13,6 +13,7 @@ from artimuse.errors import BadInput
 from artimuse.io.location import file_uri, printable
 from artimuse.io.parquet_cells import IMAGE_COLUMNS, image_leaf
 from artimuse.io.reading import open_input
+from artimuse.sources.columns import is_id, refuse_missing, refuse_same_names
 from artimuse.sources.containers import ContainerFiles
 from artimuse.sources.files import BATCH_ROWS
 from artimuse.table.schema import COLUMN, IMAGE_ID, OFFSET, URI, passthrough_name
@@ -26,25 +27,26 @@ _BUFFER_BYTES = 2**20
 class ParquetImagesSource:
     """The id is the column `image_id`, or `path/below/INPUT.parquet#row` with rows counted from 0.
 
-    All files have the columns of the first. Those with bytes in them are left out of the passthrough columns.
+    All files have the columns of the first, in any order and perhaps more. Those with bytes in them are left out of the
+    passthrough columns.
     """
 
     def __init__(self, files: ContainerFiles, *, image_column: str | None) -> None:
         """Raises BadInput if the first file has no column with images, or not the one asked for."""
         self.files = files
         location, _ = next(iter(files))
-        with _opened(location) as parquet:
-            columns = parquet.schema_arrow
+        columns = _columns_of(location)
+        stored = [name if name == "image_id" else passthrough_name(name) for name in columns.names]
+        refuse_same_names(location, stored, columns.names)
         self._column, self._leaf = _find_images(location, columns, image_column)
         self._has_ids = "image_id" in columns.names
-        if self._has_ids and not _is_id(columns.field("image_id").type):
+        if self._has_ids and not is_id(columns.field("image_id").type):
             raise BadInput(f"{location}: column `image_id` is {columns.field('image_id').type}; expected string")
         others = [field for field in columns if field.name not in ("image_id", self._column)]
         self._left_out = [field.name for field in others if image_leaf(field)]
-        self._passthrough = pa.schema([field for field in others if field.name not in self._left_out])
+        kept = pa.schema([field for field in others if field.name not in self._left_out])
+        self._passthrough = _without_null_types(kept, files)
         self.passthrough = pa.schema([field.with_name(passthrough_name(field.name)) for field in self._passthrough])
-        if repeated := sorted({name for name in self.passthrough.names if self.passthrough.names.count(name) > 1}):
-            raise BadInput(f"{location}: more than one column would be stored as {', '.join(repeated)}")
         self.skipped: Mapping[str, int] = {}
         self._schema = pa.schema([IMAGE_ID, URI, OFFSET, COLUMN, *self.passthrough])
 
@@ -71,26 +73,57 @@ class ParquetImagesSource:
             uris = pc.binary_join_element_wise(file_uri(location), written, "#")
             if self._has_ids:
                 ids = batch.column("image_id").cast(pa.string())
-                _refuse_missing(location, ids, first)
+                refuse_missing(location, "image_id", ids, first)
             else:
                 ids = pc.binary_join_element_wise(printable(path), written, "#")
             column = pa.repeat(self._leaf, batch.num_rows)
-            passthrough = [batch.column(name) for name in self._passthrough.names]
+            passthrough = [_as(batch.column(field.name), field.type) for field in self._passthrough]
             yield pa.RecordBatch.from_arrays([ids, uris, rows, column, *passthrough], schema=self._schema)
             first += batch.num_rows
 
     def _refuse_other_columns(self, location: str, columns: pa.Schema) -> None:
-        expected = {field.name: field.type for field in self._passthrough}
-        found = {field.name: field.type for field in columns if field.name in expected}
+        """Other columns than the first file's are left out; a column that is null throughout may be of any type."""
+        expected = [*self._passthrough, *([IMAGE_ID] if self._has_ids else [])]
+        for field in expected:
+            if field.name not in columns.names:
+                raise BadInput(f"{location}: no column `{field.name}`, which the first file has")
+        for field in self._passthrough:
+            found = columns.field(field.name).type
+            if found not in (field.type, pa.null()):
+                raise BadInput(f"{location}: column `{field.name}` is {found}, in the first file {field.type}")
+        if not self._has_ids and "image_id" in columns.names:
+            raise BadInput(f"{location}: has a column `image_id`, which the first file has not")
         leaf = image_leaf(columns.field(self._column)) if self._column in columns.names else None
-        if found != expected or leaf != self._leaf or self._has_ids != ("image_id" in columns.names):
-            raise BadInput(f"{location}: its columns are not those of the first file: {', '.join(columns.names)}")
+        if leaf != self._leaf:
+            raise BadInput(f"{location}: no images in column `{self._leaf}`, where the first file has them")
+
+
+def _columns_of(location: str) -> pa.Schema:
+    with _opened(location) as parquet:
+        return parquet.schema_arrow
+
+
+def _without_null_types(columns: pa.Schema, files: ContainerFiles) -> pa.Schema:
+    """The columns that are null throughout the first file, with the type that they have in a later one."""
+    if pa.null() not in columns.types:
+        return columns
+    for location, _ in files:
+        later = _columns_of(location)
+        for index, field in enumerate(columns):
+            if field.type == pa.null() and field.name in later.names:
+                columns = columns.set(index, field.with_type(later.field(field.name).type))
+        if pa.null() not in columns.types:
+            break
+    return columns
+
+
+def _as(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    return pa.nulls(len(column), kind) if column.type == pa.null() else column
 
 
 def has_uris(location: str) -> bool:
     """True if the Parquet file is a manifest, which has a column `uri`."""
-    with _opened(location) as parquet:
-        return "uri" in parquet.schema_arrow.names
+    return "uri" in _columns_of(location).names
 
 
 def _find_images(location: str, columns: pa.Schema, asked: str | None) -> tuple[str, str]:
@@ -108,16 +141,6 @@ def _find_images(location: str, columns: pa.Schema, asked: str | None) -> tuple[
         )
     )
     raise BadInput(f"{location}: {expected}: binary, or a struct with binary `bytes`. Columns found: {found}")
-
-
-def _is_id(kind: pa.DataType) -> bool:
-    return any(is_kind(kind) for is_kind in (pa.types.is_integer, pa.types.is_string, pa.types.is_large_string))
-
-
-def _refuse_missing(location: str, ids: pa.Array, first_row: int) -> None:
-    row = pc.index(pc.equal(pc.fill_null(ids, ""), ""), True).as_py()
-    if row >= 0:
-        raise BadInput(f"{location}: no image_id in row {first_row + row} (rows count from 0)")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import csv
 import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +21,8 @@ _PARQUET_BATCH_ROWS = 8192
 _TEXT_BATCH_ROWS = 1024
 _MAX_LINE_BYTES = 64 * 2**20
 _BUFFER_BYTES = 2**20
+_MAX_INT64 = 2**63 - 1
+_SURROGATE = r"\ud"
 
 _JsonRow = tuple[int, dict[str, Any]]  # with its line number
 
@@ -70,6 +72,7 @@ class CsvTable:
 
     def _rows(self, file: BinaryIO) -> Iterator[list[str]]:
         """The header and the rows, all of one length. Blank lines are no rows."""
+        csv.field_size_limit(_MAX_LINE_BYTES)  # of the process; Python's own is 128 KiB, less than many a workflow
         reader = csv.reader((text for _, text in _lines(self.location, file)), strict=True)
         num_columns = 0
         try:
@@ -99,7 +102,7 @@ class JsonLinesTable:
                 names = dict.fromkeys(name for _, row in chunk for name in row)
                 found = pa.schema([(name, self._column(chunk, name, None).type) for name in names])
                 try:
-                    self.schema = pa.unify_schemas([self.schema, found], promote_options="permissive")
+                    self.schema = _unified(self.schema, found)
                 except pa.ArrowException as error:
                     raise BadInput(f"{location}, {_line_range(chunk)}: {error}") from error
         try:
@@ -125,13 +128,39 @@ class JsonLinesTable:
             raise BadInput(f"{self.location}, line {number}: not JSON ({getattr(error, 'msg', error)})") from error
         if not isinstance(row, dict):
             raise BadInput(f"{self.location}, line {number}: expected one JSON object per line")
-        return row
+        return cast(dict[str, Any], _without_surrogates(row)) if _SURROGATE in text.lower() else row
 
     def _column(self, chunk: Sequence[_JsonRow], name: str, kind: pa.DataType | None) -> pa.Array:
+        values = [row.get(name) for _, row in chunk]
         try:
-            return pa.array([row.get(name) for _, row in chunk], kind)
+            return pa.array(values, kind or _unsigned_if_needed(values))
         except (ValueError, TypeError, OverflowError, pa.ArrowException) as error:
             raise BadInput(f"{self.location}, {_line_range(chunk)}: column {name}: {error}") from error
+
+
+def _unsigned_if_needed(values: Sequence[Any]) -> pa.DataType | None:
+    """Generators draw seeds up to 2^64 - 1, for which Arrow's own guess has no room."""
+    is_large = any(isinstance(value, int) and value > _MAX_INT64 for value in values)
+    return pa.uint64() if is_large and all(value is None or isinstance(value, int) for value in values) else None
+
+
+def _unified(first: pa.Schema, second: pa.Schema) -> pa.Schema:
+    """The columns of both; int64 and uint64 become uint64, which Arrow itself would make int64."""
+    unified = pa.unify_schemas([first, second], promote_options="permissive")
+    for index, field in enumerate(unified):
+        kinds = {schema.field(field.name).type for schema in (first, second) if field.name in schema.names}
+        if kinds == {pa.int64(), pa.uint64()}:
+            unified = unified.set(index, field.with_type(pa.uint64()))
+    return unified
+
+
+def _without_surrogates(value: Any) -> Any:
+    r"""Halves of surrogate pairs, which no UTF-8 text can hold, as `\udc00`."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(inner) for key, inner in value.items()}
+    return [_without_surrogates(inner) for inner in value] if isinstance(value, list) else value
 
 
 TABLES: dict[str, type[Table]] = {
@@ -140,14 +169,6 @@ TABLES: dict[str, type[Table]] = {
     ".jsonl": JsonLinesTable,
     ".ndjson": JsonLinesTable,
 }
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """Dictionaries of strings too, and a column that is null throughout: what is missing is told by its first row."""
-    if pa.types.is_dictionary(kind):
-        return is_text(kind.value_type)
-    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
-    return any(is_kind(kind) for is_kind in kinds)
 
 
 def _parquet(file: BinaryIO) -> pq.ParquetFile:

@@ -106,7 +106,7 @@ def read_plan_rows(output: Folder, shard: int, offsets: Sequence[int] | npt.NDAr
 
 def locations(rows: pa.Table) -> list[Location]:
     """The locations of the images in rows of the plan."""
-    names = ("uri", *(field.name for field in LOCATION_FIELDS))
+    names = ("uri", *(field.name for field in LOCATION_FIELDS), "image_id")
     return [Location(*values) for values in zip(*(rows[name].to_pylist() for name in names))]
 
 

@@ -185,7 +185,7 @@ def test_a_column_of_another_type_is_refused(table: Any, fields: Row, complaint:
 def test_a_column_that_comes_twice_is_refused(tmp_path: Path):
     table = pa.Table.from_pylist([annotation("a")])
     pq.write_table(table.append_column("score", table["score"]), tmp_path / "labels.parquet")
-    assert "column score comes twice" in refusal(str(tmp_path / "labels.parquet"))
+    assert "more than one column would be stored as score" in refusal(str(tmp_path / "labels.parquet"))
 
 
 def test_a_split_that_is_not_there_is_refused_with_those_that_are(table: Any):

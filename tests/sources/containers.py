@@ -46,7 +46,8 @@ def rows_of(source: Source) -> list[dict[str, Any]]:
 
 
 def location_of(row: Mapping[str, Any]) -> Location:
-    return Location(row["uri"], *(row.get(f"artimuse:{name}") for name in ("offset", "length", "column")))
+    where = (row.get(f"artimuse:{name}") for name in ("offset", "length", "column"))
+    return Location(row["uri"], *where, row["image_id"])
 
 
 def bodies(source: Source, limits: DecodeLimits = DecodeLimits()) -> dict[str, bytes | RowError]:

@@ -7,11 +7,13 @@ from typing import Any
 import fsspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import BadInput, RowError
 from artimuse.io import parquet_cells
+from artimuse.io.fetch import fetch
 from artimuse.io.fetcher import Fetcher
 from artimuse.io.parquet_cells import ParquetCells
 from artimuse.io.stores import open_file
@@ -140,7 +142,59 @@ def test_a_column_uri_makes_a_manifest_unless_a_column_is_asked_for(tmp_path: Pa
 def test_files_with_other_columns_are_refused(tmp_path: Path):
     write(tmp_path / "a.parquet", {"jpg": [b"x"], "label": [1]})
     location = write(tmp_path / "b.parquet", {"jpg": [b"x"], "label": ["cat"]})
-    assert refusal(tmp_path) == f"{location}: its columns are not those of the first file: jpg, label"
+    assert refusal(tmp_path) == f"{location}: column `label` is string, in the first file int64"
+    write(tmp_path / "b.parquet", {"jpg": [b"x"]})
+    assert refusal(tmp_path) == f"{location}: no column `label`, which the first file has"
+    write(tmp_path / "b.parquet", {"image": [b"x"], "label": [1]})
+    assert refusal(tmp_path) == f"{location}: no images in column `jpg`, where the first file has them"
+    write(tmp_path / "b.parquet", {"jpg": [b"x"], "label": [1], "image_id": ["a"]})
+    assert refusal(tmp_path) == f"{location}: has a column `image_id`, which the first file has not"
+
+
+@pytest.mark.parametrize("names", ["abc", "bac", "cba"])
+def test_a_column_that_is_null_throughout_a_file_has_the_type_of_the_others(tmp_path: Path, names: str):
+    labels = [pa.array(["cat"]), pa.nulls(1), pa.nulls(1)]
+    for name, label in zip(names, labels):
+        write(tmp_path / f"{name}.parquet", {"jpg": [b"x"], "label": label})
+    source = open_source(str(tmp_path))
+    assert source.passthrough.field("label").type == pa.string()
+    assert sorted(str(row["label"]) for row in rows_of(source)) == ["None", "None", "cat"]
+
+
+@pytest.mark.parametrize("names", [("jpg", "Caption", "caption"), ("jpg", "jpg", "x"), ("jpg", "x", "x")])
+def test_columns_that_are_one_to_sql_are_refused(tmp_path: Path, names: tuple[str, ...]):
+    table = pa.Table.from_arrays([pa.array([b"x"]), pa.array(["a"]), pa.array(["b"])], list(names))
+    pq.write_table(table, tmp_path / "x.parquet")
+    assert "more than one column would be stored as" in refusal(tmp_path / "x.parquet")
+
+
+def test_ids_may_be_stored_as_a_dictionary(tmp_path: Path):
+    ids = pa.array(["a", "b"]).dictionary_encode()
+    location = write(tmp_path / "x.parquet", {"image_id": ids, "jpg": [b"1", b"2"]})
+    assert bodies(open_source(location)) == {"a": b"1", "b": b"2"}
+
+
+def test_rows_that_have_moved_since_they_were_planned_fail(tmp_path: Path):
+    ids, images = ["dark", "mid", "bright"], [b"1", b"2", b"3"]
+    location = write(tmp_path / "x.parquet", {"image_id": ids, "jpg": images})
+    planned = [location_of(row) for row in rows_of(open_source(location))]
+    write(tmp_path / "x.parquet", {"image_id": ids[::-1], "jpg": images[::-1]})
+    found = [fetch(location, DecodeLimits()) for location in planned]
+    assert found == [
+        RowError("io_error", "the Parquet file has changed: its row 0 is now 'bright'"),
+        b"2",
+        RowError("io_error", "the Parquet file has changed: its row 2 is now 'dark'"),
+    ]
+
+
+@pytest.mark.parametrize("had_ids", [True, False])
+def test_rows_whose_ids_have_come_or_gone_fail(tmp_path: Path, had_ids: bool):
+    columns = {"image_id": ["a"], "jpg": [b"1"]}, {"jpg": [b"1"]}
+    before, after = columns if had_ids else columns[::-1]
+    location = write(tmp_path / "x.parquet", before)
+    [planned] = [location_of(row) for row in rows_of(open_source(location))]
+    write(tmp_path / "x.parquet", after)
+    assert "the Parquet file has changed" in str(fetch(planned, DecodeLimits()))
 
 
 def test_a_damaged_file_is_refused_or_fails_its_rows(tmp_path: Path):
@@ -194,10 +248,10 @@ def test_rows_in_their_order_are_read_once_and_slice_by_slice(
     monkeypatch.setattr(parquet_cells, "SLICE_BYTES", 100_000)
     cells = ParquetCells(location, "jpg")
     for row in range(0, 200, 3):
-        assert cells.read(row) == images[row]
-        assert len(cells._slice) <= 5
+        assert cells.read(row).data == images[row]
+        assert len(cells._slice[0]) <= 5
     assert counted[0].num_bytes < 1.1 * 200 * 20_000
-    assert [cells.read(row) for row in (5, 4, 199, 0, 150)] == [images[row] for row in (5, 4, 199, 0, 150)]
+    assert [cells.read(row).data for row in (5, 4, 199, 0, 150)] == [images[row] for row in (5, 4, 199, 0, 150)]
     with pytest.raises(IndexError, match="row 200 of a file with 200 rows"):
         cells.read(200)
     cells.close()
