@@ -5,6 +5,7 @@ Reading bytes from somewhere is `io/`; normalisation to floats is the engine's, 
 
 # H and W pixels, C = 3 channels
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +16,16 @@ from PIL import Image, UnidentifiedImageError
 
 from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import RowError
+from artimuse.images.embedded_texts import without_texts
 from artimuse.interfaces import PixelArray
 
 IMAGE_SIZE_PX = 448
 """Side of the square the model sees (paper table 11); every supported checkpoint has this size."""
+
+
+# What Pillow says of PNGs whose texts or profile unpack to more than 1 MiB, or to 64 MiB together (Pillow 13).
+# Workflows of ComfyUI do.
+_TOO_MUCH_TEXT = re.compile("MAX_TEXT_CHUNK|MAX_TEXT_MEMORY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +42,8 @@ class DecodedImage:
 def decode(data: bytes, limits: DecodeLimits) -> DecodedImage | RowError:
     """Decodes one file: first frame, RGB, bicubic to 448 x 448 whatever the aspect ratio.
 
-    No EXIF rotation, alpha dropped, 16-bit gray clipped at 255: the model was trained on such pixels. A truncated
-    file is an error, never padded. Size and format are checked from the header.
+    No EXIF rotation (though Pillow turns TIFFs by itself), alpha dropped, 16-bit gray clipped at 255: the model was
+    trained on such pixels. A truncated file is an error, never padded. Size and format are checked from the header.
     Source: official evaluation code; pixels are equal bit by bit (Pillow 13, libjpeg-turbo 3.2).
     """
     if not data:
@@ -44,13 +51,12 @@ def decode(data: bytes, limits: DecodeLimits) -> DecodedImage | RowError:
     if len(data) > limits.max_bytes:
         return too_large(len(data), limits)
     try:
-        with Image.open(io.BytesIO(data), formats=limits.formats) as image:
-            width, height = image.size
-            if width * height > limits.max_pixels:
-                return RowError(
-                    "too_many_pixels", f"{width} x {height} pixels, the limit is {limits.max_pixels} in all"
-                )
-            return DecodedImage(resize(image.convert("RGB")), width, height, image.format or "")
+        try:
+            return _decode(data, limits)
+        except ValueError as error:
+            if not _TOO_MUCH_TEXT.search(str(error)):
+                raise
+            return _decode(without_texts(data), limits)
     except UnidentifiedImageError:
         return _unidentified(data, limits)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -59,6 +65,15 @@ def decode(data: bytes, limits: DecodeLimits) -> DecodedImage | RowError:
         return RowError("out_of_memory", "not enough memory to decode the picture")
     except Exception as error:  # noqa: BLE001 - row boundary: Pillow's plug-ins raise anything on hostile bytes
         return _broken(error)
+
+
+def _decode(data: bytes, limits: DecodeLimits) -> DecodedImage | RowError:
+    """Raises what Pillow raises."""
+    with Image.open(io.BytesIO(data), formats=limits.formats) as image:
+        width, height = image.size
+        if width * height > limits.max_pixels:
+            return RowError("too_many_pixels", f"{width} x {height} pixels, the limit is {limits.max_pixels} in all")
+        return DecodedImage(resize(image.convert("RGB")), width, height, image.format or "")
 
 
 def resize(image: Image.Image) -> PixelArray:

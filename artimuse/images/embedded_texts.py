@@ -13,6 +13,7 @@ MAX_TEXT_BYTES = 2**20
 """The most bytes of one text; longer ones are left out. Workflows of ComfyUI take some 100 kB."""
 
 _MAX_CHUNKS = 10_000
+_TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 _PNG, _JPEG, _RIFF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"RIFF"
 _EXIF_POINTER, _USER_COMMENT = 0x8769, 0x9286
 _EXIF_TAGS = {"ImageDescription": 0x010E, "Make": 0x010F, "Model": 0x0110, "Software": 0x0131}
@@ -32,12 +33,23 @@ def read_texts(data: bytes) -> dict[str, str]:
     return {}
 
 
+def without_texts(data: bytes) -> bytes:
+    """A PNG without the chunks that hold texts or a colour profile: its pixels do not depend on them."""
+    kept, position = [data[: len(_PNG)]], len(_PNG)
+    while position + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        if kind not in (*_TEXT_CHUNKS, b"iCCP"):
+            kept.append(data[position : position + 12 + length])
+        position += 12 + length
+    return b"".join(kept)
+
+
 def _png_texts(data: bytes) -> dict[str, str]:
     texts, exif = dict[str, str](), b""
     for kind, body in _png_chunks(data):
         if kind == b"eXIf":
             exif = body
-        elif kind in (b"tEXt", b"zTXt", b"iTXt"):
+        elif kind in _TEXT_CHUNKS:
             keyword, _, rest = body.partition(b"\0")
             if (text := _png_text(kind, rest)) is not None:
                 texts.setdefault(keyword.decode("latin-1"), text)

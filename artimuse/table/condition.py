@@ -10,8 +10,6 @@ from pyarrow.dataset import Dataset
 
 from artimuse.errors import BadInput
 
-# DuckDB has no 16-bit floats (duckdb 2.0).
-HIDDEN_COLUMNS = ("score_probs",)
 EVERY_ROW = "true"
 WITHOUT_TEXTS = "status = 'ok' AND texts_truncated IS NULL"
 """Rows that can get texts."""
@@ -21,14 +19,15 @@ class Condition:
     """A checked condition over the columns of the score table."""
 
     def __init__(self, sql: str, schema: pa.Schema, *, among: str = EVERY_ROW) -> None:
-        """`sql` is the user's, `among` a condition of our own before it.
+        """`sql` is the user's, `among` a condition of our own before it. It does not see columns of types that DuckDB
+        lacks, such as 16-bit floats.
 
         Raises BadInput if the condition is no SQL for this schema, or looks at more than one row."""
         self.sql = sql
         self.among = among
-        self.schema = pa.schema([field for field in schema if field.name not in HIDDEN_COLUMNS])
         # A condition selects rows; it reads no files and writes none.
         self._connection = duckdb.connect(config={"threads": 1, "enable_external_access": "false"})
+        self.schema = pa.schema([field for field in schema if self._can_read(field)])
         self._refuse_other_rows()
         try:
             self.select(self.schema.empty_table())
@@ -56,6 +55,13 @@ class Condition:
     def _query(self) -> str:
         # On lines of its own, so that a comment at its end hides nothing.
         return f"SELECT row_number FROM rows WHERE {self.among} AND (\n{self.sql}\n)"
+
+    def _can_read(self, field: pa.Field) -> bool:
+        try:
+            self._connection.from_arrow(pa.schema([field]).empty_table()).fetchall()
+        except duckdb.Error:
+            return False
+        return True
 
     def _refuse_other_rows(self) -> None:
         """The same condition must select the same rows, whether it sees them in batches or all at once."""

@@ -73,6 +73,24 @@ def test_every_default_format_is_decoded_and_named(file_format):
     assert result.format == file_format
 
 
+@pytest.mark.parametrize("where", ["before", "behind"])
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP", b"tEXt"])
+def test_long_texts_and_profiles_of_a_png_change_no_pixel(kind, where):
+    """Each chunk unpacks to 2 MiB; of plain texts there are 70 of 1 MiB."""
+    packed = zlib.compress(bytes(2 * 2**20))
+    body = {b"zTXt": b"workflow\0\0", b"iTXt": b"workflow\0\1\0\0\0", b"iCCP": b"profile\0\0"}.get(kind)
+    bodies = [body + packed] if body else [b"workflow\0" + b"x" * 2**20] * 70
+    chunks = b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for body in bodies
+    )
+    plain = encoded(noise())
+    place = plain.index(b"IDAT" if where == "before" else b"IEND") - 4
+    limits = DecodeLimits(max_bytes=2**30)
+    found = decode(plain[:place] + chunks + plain[place:], limits)
+    assert isinstance(found, DecodedImage), found
+    assert (found.pixels_HWC == pixels_of(plain)).all()
+
+
 def test_alpha_is_dropped_not_composited():
     image = Image.new("RGBA", (8, 8), (200, 100, 50, 0))
     assert (pixels_of(encoded(image)) == (200, 100, 50)).all()

@@ -73,6 +73,24 @@ def test_what_is_no_condition_on_a_row_is_refused_quoting_it(table, sql, complai
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.float16(),
+        pa.list_(pa.float16(), 4),
+        pa.struct([("clip", pa.list_(pa.float16()))]),
+        pa.list_view(pa.float32()),
+        pa.run_end_encoded(pa.int32(), pa.string()),
+        pa.decimal256(60, 2),
+    ],
+)
+def test_columns_that_duckdb_cannot_read_do_not_matter(kind):
+    schema = SCHEMA.append(pa.field("embedding", kind))
+    condition = Condition("score > 3", schema)
+    assert condition.select(schema.empty_table()).tolist() == []
+    assert {"score", "caption"} <= set(condition.schema.names)
+
+
 def test_the_columns_are_named_when_one_is_unknown():
     with pytest.raises(BadInput, match=r"the columns are row_number, image_id, .*, caption, Likes"):
         Condition("scored > 3", SCHEMA)
