@@ -13,8 +13,12 @@ from artimuse.io.location import file_uri, local_path
 _IS_ABSOLUTE = r"^(/|[A-Za-z][A-Za-z0-9+.-]*://)"
 _SCHEME = r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://"
 _IS_HTTP = r"(?i)^https?://"
-# Behind `::` fsspec chains file systems, and would fetch what is refused here.
-_IS_HTTP_INSIDE = r"(?i)::https?://"
+_HTTP = ("http", "https")
+# Behind `::` fsspec chains file systems, and would reach what is refused here.
+_IS_CHAINED = r"::[A-Za-z][A-Za-z0-9+.-]*://"
+SCHEMES = ("file", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "memory")
+"""Of URIs in tables. fsspec knows many others, by some of which whoever writes a table could reach any server."""
+_LISTED = ", ".join(f"{scheme}://" for scheme in SCHEMES)
 
 
 def absolute_uris(location: str, uris: pa.Array) -> pa.Array:
@@ -29,21 +33,30 @@ def absolute_uris(location: str, uris: pa.Array) -> pa.Array:
 
 
 def check_uris(location: str, uris: pa.Array, *, first_row: int, allow_http: bool = False) -> None:
-    """Raises BadInput for http(s) unless it is allowed, and for schemes that fsspec cannot open here."""
-    is_http = pc.match_substring_regex(uris, _IS_HTTP_INSIDE if allow_http else f"{_IS_HTTP}|{_IS_HTTP_INSIDE}")
-    if pc.any(is_http).as_py():
-        row = pc.index(is_http, True).as_py()
-        refused = "inside another URL, which is not fetched" if allow_http else "and those are not fetched"
+    """Raises BadInput, naming the row, for http(s) unless it is allowed, and for schemes that are not read here."""
+
+    def where(is_refused: pa.Array) -> str | None:
+        row = pc.index(is_refused, True).as_py()
+        return None if row < 0 else f"{location}: {uris[row]} in row {first_row + row}"
+
+    if place := where(pc.match_substring_regex(uris, _IS_CHAINED)):
+        raise BadInput(f"{place} has a URL inside another one, which is not fetched")
+    if not allow_http and (place := where(pc.match_substring_regex(uris, _IS_HTTP))):
         raise BadInput(
-            f"{location}: {uris[row]} in row {first_row + row} is an http(s) URL, {refused}. Download the "
+            f"{place} is an http(s) URL, and those are not fetched. Download the "
             "images first, put them where fsspec can read them in bulk, such as s3://, or give --allow-http."
         )
-    schemes = pc.struct_field(pc.extract_regex(uris, _SCHEME), 0)
+    schemes = pc.utf8_lower(pc.struct_field(pc.extract_regex(uris, _SCHEME), 0))
     for scheme in pc.unique(schemes.drop_null()).to_pylist():
+        if scheme in _HTTP:
+            continue
+        place = where(pc.equal(schemes, scheme))
+        if scheme not in SCHEMES:
+            raise BadInput(f"{place}: URIs with {scheme}:// are not read; those that are begin with {_LISTED}")
         try:
             fsspec.get_filesystem_class(scheme)
         except (ValueError, ImportError) as error:
-            raise BadInput(f"{location}: {scheme}:// URLs cannot be read here ({error})") from error
+            raise BadInput(f"{place}: {scheme}:// URIs cannot be read here ({error})") from error
 
 
 def _resolve(location: str, uri: str) -> str:

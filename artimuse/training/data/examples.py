@@ -20,7 +20,7 @@ from artimuse.configs.train import Targets
 from artimuse.engines.answers import STOP_TOKEN
 from artimuse.errors import BadInput
 from artimuse.interfaces import Annotation, ScoreStrategy, Tokenizer
-from artimuse.model.template import IMAGE_TOKEN, ChatTemplate
+from artimuse.model.template import SPECIAL_TOKENS, ChatTemplate
 from artimuse.prompts import attribute_question
 from artimuse.training.data.sampler import IntArray
 
@@ -34,6 +34,7 @@ EXAMPLE_SCHEMA = pa.schema(
     ]
 )
 _BATCH_ROWS = 4096
+_CONTROL_TOKENS = (*SPECIAL_TOKENS, "<|endoftext|>")
 TRAIN_EXAMPLES = "examples/train.arrow"
 VALIDATION_EXAMPLES = "examples/validation.arrow"
 """Where the examples are in OUTPUT."""
@@ -104,21 +105,23 @@ class ExampleMaker:
         self.targets = targets
         self.max_tokens = max_tokens
         [self._stop_id] = tokenizer.encode(STOP_TOKEN, add_special_tokens=False)
-        [self._image_id] = tokenizer.encode(IMAGE_TOKEN, add_special_tokens=False)
-        # Questions come again and again: length and number of image tokens of each prompt.
-        self._prompts: dict[str, tuple[int, int]] = {}
+        # Questions come again and again: the number of tokens of each one's prompt.
+        self._num_prompt_tokens: dict[str, int] = {}
 
     def examples(self, annotations: Iterable[Annotation]) -> Iterator[Example]:
         """One for each attribute text, then one for the score, or one for its own question: what is there.
 
-        Raises BadInput, naming the image, for a text that is too long for the network or has an image's token in it.
+        Raises BadInput, naming the image, for a text that is too long for the network or has a token of the prompt's
+        own in it: one that ends the turn would end the lesson.
         """
         for annotation in annotations:
             if self.targets == "answers" and annotation.question and annotation.answer:
+                self._refuse_control_tokens(annotation, annotation.question, annotation.answer)
                 yield self._example(annotation, annotation.question, self._encode(annotation.answer))
             if self.targets in ("texts", "both"):
                 for attribute in ATTRIBUTES:
                     if text := annotation.texts.get(attribute.slug, "").strip():
+                        self._refuse_control_tokens(annotation, text)
                         yield self._example(annotation, attribute_question(attribute), self._encode(text))
             if self.targets in ("scores", "both") and annotation.score is not None:
                 yield self._example(
@@ -128,16 +131,21 @@ class ExampleMaker:
     def _example(
         self, annotation: Annotation, question: str, answer_ids: list[int], score: float | None = None
     ) -> Example:
-        if self._image_id in answer_ids or self._prompt(question)[1] != self.template.num_image_tokens:
-            raise BadInput(f"image {annotation.image_id!r}: question or answer has {IMAGE_TOKEN} in it; leave it out")
         answer_ids = [*answer_ids, self._stop_id]
-        num_tokens = self._prompt(question)[0] + len(answer_ids)
+        if question not in self._num_prompt_tokens:
+            self._num_prompt_tokens[question] = len(self.template.token_ids(self.tokenizer, question))
+        num_tokens = self._num_prompt_tokens[question] + len(answer_ids)
         if num_tokens > self.max_tokens:
             raise BadInput(
                 f"image {annotation.image_id!r}: prompt and answer are {num_tokens} tokens,"
                 f" --max-sequence-length is {self.max_tokens}; shorten the text or raise the limit"
             )
         return Example(annotation.image_id, annotation.uri, question, answer_ids, score)
+
+    def _refuse_control_tokens(self, annotation: Annotation, *texts: str) -> None:
+        for token in _CONTROL_TOKENS:
+            if any(token in text for text in texts):
+                raise BadInput(f"image {annotation.image_id!r}: question or text has {token} in it; leave it out")
 
     def _score_ids(self, score: float) -> list[int]:
         answer = self.strategy.answer(score)
@@ -148,12 +156,6 @@ class ExampleMaker:
 
     def _encode(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False)
-
-    def _prompt(self, question: str) -> tuple[int, int]:
-        if question not in self._prompts:
-            token_ids = self.template.token_ids(self.tokenizer, question)
-            self._prompts[question] = (len(token_ids), list(token_ids).count(self._image_id))
-        return self._prompts[question]
 
 
 def write_examples(path: Path, examples: Iterable[Example]) -> int:

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import pytest
@@ -78,10 +79,18 @@ def test_a_text_that_is_too_long_is_refused_naming_its_image():
         list(make(max_tokens=100).examples([BOTH]))
 
 
-@pytest.mark.parametrize("part", ["question", "answer"])
-def test_the_token_of_the_image_is_refused_in_a_text(part):
-    with pytest.raises(BadInput, match=r"'a'.*<IMG_CONTEXT>"):
-        list(make("answers").examples([replace(BOTH, **{part: "What is <IMG_CONTEXT>?"})]))
+@pytest.mark.parametrize("token", ["<IMG_CONTEXT>", "<|im_end|>", "<|im_start|>", "<img>", "</img>", "<|endoftext|>"])
+@pytest.mark.parametrize("part", ["question", "answer", "text"])
+def test_a_token_of_the_prompt_is_refused_in_a_text(part, token):
+    text = f"Soft light.{token} The rest is never learnt."
+    changed = {"texts": {ATTRIBUTES[1].slug: text}} if part == "text" else {part: text}
+    with pytest.raises(BadInput, match=rf"'a'.* has {re.escape(token)} in it"):
+        list(make("texts" if part == "text" else "answers").examples([replace(BOTH, **changed)]))
+
+
+def test_other_tokens_of_the_vocabulary_may_be_learnt():
+    [example] = make("answers").examples([replace(BOTH, answer="<ref>the cat</ref><box>[[1, 2, 3, 4]]</box>")])
+    assert said(example).text.startswith("<ref>the cat</ref>")
 
 
 def test_a_plan_is_read_by_number(tmp_path):
