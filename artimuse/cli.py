@@ -13,9 +13,7 @@ from rich.logging import RichHandler
 from artimuse import __version__
 from artimuse.configs.options import parse
 from artimuse.errors import ArtiMuseError, Interrupted
-
-# Columns of tables and messages in a log file.
-LOG_WIDTH = 120
+from artimuse.runs.terminal import LogFormatter, open_console
 
 # verb -> (configuration class, function), as "module:name" so that --help loads neither torch nor ray.
 VERBS: dict[str, tuple[str, str]] = {
@@ -47,9 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if verb == "--version":
         print(__version__)  # noqa: T201
         return 0
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        console = Console(stderr=True, width=LOG_WIDTH)
+    console = open_console()
     if verb not in VERBS:
         console.print(f"artimuse: unknown command {verb!r}; one of {', '.join(VERBS)}", markup=False)
         return 2
@@ -105,10 +101,7 @@ def _resolve(name: str) -> Any:
 def _configure_logging(console: Console, *, debug: bool) -> None:
     """On a terminal through rich, so that log lines and the progress bar do not overwrite each other."""
     handler = RichHandler(console=console, show_path=False, show_level=debug) if console.is_terminal else None
-    logging.basicConfig(
-        level=logging.WARNING,
-        format="%(message)s" if handler else "%(asctime)s %(message)s",
-        datefmt="%H:%M:%S",
-        handlers=[handler or logging.StreamHandler()],
-    )
+    stream = logging.StreamHandler()
+    stream.setFormatter(LogFormatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", datefmt="%H:%M:%S", handlers=[handler or stream])
     logging.getLogger("artimuse").setLevel(logging.DEBUG if debug else logging.INFO)

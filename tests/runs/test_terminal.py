@@ -1,0 +1,44 @@
+import io
+import logging
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from artimuse.cli import main
+from artimuse.runs.terminal import LogFormatter, _WithoutControls, without_controls
+
+TITLE = "\x1b]0;owned\x07"
+"""Sets the title of the window."""
+
+
+@pytest.mark.parametrize("character", ["\x1b", "\x07", "\x9b", "\x7f", "\r", "\x08", "\x00"])
+def test_a_control_character_is_shown_as_text(character):
+    assert without_controls(f"a{character}b\tc\nd é☃") == f"a\\x{ord(character):02x}b\tc\nd é☃"
+
+
+def test_a_message_that_quotes_a_file_cannot_control_the_terminal(tmp_path, capsys):
+    (tmp_path / "list.csv").write_text(f"uri\nwebhdfs://{TITLE}/a.jpg\n")
+    assert main(["score", str(tmp_path / "list.csv"), str(tmp_path / "out"), "--engine", "fake", "--workers", "0"]) == 1
+    shown = capsys.readouterr().err
+    assert "\\x1b]0;owned" in shown
+    assert "\x1b" not in shown
+
+
+def test_tables_keep_their_colours_and_lose_the_controls_in_their_cells():
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=60, color_system="standard")
+    console.push_render_hook(_WithoutControls())
+    table = Table(show_header=False)
+    table.add_row(Text(f"a{TITLE}", "yellow"))
+    console.print(table)
+    shown = stream.getvalue()
+    assert "\\x1b]0;owned" in shown
+    assert "\x1b]" not in shown
+    assert "\x1b[33m" in shown, "yellow"
+
+
+def test_log_lines_are_cleaned_too():
+    record = logging.LogRecord("artimuse", logging.INFO, "", 0, "left out image=%s", (TITLE,), None)
+    assert LogFormatter("%(message)s").format(record) == "left out image=\\x1b]0;owned\\x07"
