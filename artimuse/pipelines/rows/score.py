@@ -116,6 +116,10 @@ class _Batch:
         self.texts = TextColumns(num_rows)
 
     def store(self, indices: npt.NDArray[np.int64], scores: ScoreDistribution) -> None:
+        """In place of what an earlier attempt at these images left, its errors too."""
+        for index in indices.tolist():
+            self.errors.pop(index, None)
+            self.broken.discard(index)
         self.mean_B[indices] = scores.mean_B
         self.std_B[indices] = scores.std_B
         self.entropy_B[indices] = scores.entropy_B

@@ -45,6 +45,19 @@ class PickyEngine(FakeEngine):
         yield images
 
 
+class UnsureEngine(FakeEngine):
+    """Answers with NaN and then fails, unless it is asked about one image."""
+
+    @contextmanager
+    def open(self, pixels_BHWC: PixelArray) -> Iterator[FakeImages]:
+        images = FakeImages(pixels_BHWC)
+        if len(pixels_BHWC) > 1:
+            images.brightness_B = np.full_like(images.brightness_B, np.nan)
+        yield images
+        if len(pixels_BHWC) > 1:
+            raise RuntimeError("not so many")
+
+
 def dark(brightness_B: FloatArray) -> FloatArray:
     return brightness_B < 0.2
 
@@ -143,6 +156,15 @@ def test_a_batch_of_nothing_but_images_the_network_fails_on_is_failed_rows(make_
     (tmp_path / "in" / "broken.png").write_bytes(b"not a picture")
     rows = scored(make_job(tmp_path / "in"), engine=PickyEngine(dark, raises=raises)).to_pylist()
     assert [row["error_code"] for row in rows] == ["model_error", "model_error", "unsupported_format"]
+
+
+def test_a_good_answer_of_a_second_attempt_leaves_no_error_of_the_first(make_job, tmp_path, monkeypatch):
+    good_folder(tmp_path / "in", 4)
+    job = make_job(tmp_path / "in")
+    expected = scored(job)
+    found = scored(job, engine=UnsureEngine(EngineConfig(name="fake")))
+    for name in ("status", "error_code", "error", *MODEL_COLUMNS):
+        assert found[name].to_pylist() == expected[name].to_pylist()
 
 
 def test_a_batch_without_a_readable_image_does_not_reach_the_network(make_job, tmp_path):
