@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from artimuse.errors import BadOutput
 from artimuse.io.folder import Folder
-from artimuse.table.parts import PARTS, parts_by_shard
+from artimuse.table.parts import PARTS, parts_by_shard, read_part
 
+_COLUMNS = ("row_number", "error_code", "score", "texts_truncated")
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 # Hundredths of a point: quantiles of any number of rows in bounded memory.
 _BINS_PER_POINT = 100
@@ -39,7 +38,7 @@ class TableFacts:
 def read_table_facts(output: Folder) -> TableFacts:
     """Counts and score quantiles of all parts, one shard in memory at a time.
 
-    Raises BadOutput if a part cannot be read.
+    A part that is damaged is removed with a warning, so that its rows come again.
     """
     num_rows = 0
     errors: Counter[str] = Counter()
@@ -47,7 +46,10 @@ def read_table_facts(output: Folder) -> TableFacts:
     num_described = num_truncated = 0
     repeats = []
     for shard, names in parts_by_shard(output).items():
-        parts = pa.concat_tables([_read_part(output, f"{PARTS}/{name}") for name in names])
+        found = [read_part(output, PARTS, name, _COLUMNS) for name in names]
+        if not (readable := [part for part in found if part is not None]):
+            continue
+        parts = pa.concat_tables(readable)
         distinct, first_at = np.unique(parts["row_number"].to_numpy(), return_index=True)
         if len(distinct) < len(parts):
             repeats.append(shard)
@@ -60,14 +62,6 @@ def read_table_facts(output: Folder) -> TableFacts:
         bins = np.rint(parts["score"].drop_null().to_numpy() * _BINS_PER_POINT).astype(np.int64)
         histogram += np.bincount(bins, minlength=_NUM_BINS)
     return TableFacts(num_rows, dict(errors), _quantiles(histogram), num_described, num_truncated, tuple(repeats))
-
-
-def _read_part(output: Folder, name: str) -> pa.Table:
-    try:
-        with output.open(name) as file:
-            return pq.read_table(file, columns=["row_number", "error_code", "score", "texts_truncated"])
-    except (OSError, pa.ArrowException) as error:
-        raise BadOutput(f"{output.url(name)}: not a readable part ({error})") from error
 
 
 def _quantiles(histogram: npt.NDArray[np.int64]) -> dict[str, float]:

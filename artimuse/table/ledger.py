@@ -6,13 +6,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow.dataset import dataset
+from pyarrow.dataset import ParquetFileFormat, ParquetFragmentScanOptions, dataset
 
 from artimuse.errors import BadOutput
 from artimuse.interfaces import BoolArray
 from artimuse.io.folder import Folder
 from artimuse.table.condition import Condition
 from artimuse.table.parts import PARTS, STAGED, parts_by_shard, read_part
+
+_CHECKED = ParquetFileFormat(default_fragment_scan_options=ParquetFragmentScanOptions(page_checksum_verification=True))
 
 
 class Ledger:
@@ -70,7 +72,7 @@ class Ledger:
             return np.empty(0, dtype=np.int64)
         paths = [self.output.path(f"{PARTS}/{name}") for name in names]
         filesystem = self.output.arrow_filesystem
-        parts = dataset(paths, schema=condition.schema, filesystem=filesystem, format="parquet")
+        parts = dataset(paths, schema=condition.schema, filesystem=filesystem, format=_CHECKED)
         return np.unique(condition.select(parts)) - shard * self.rows_per_shard
 
     def _read_done_rows(self, shard: int) -> BoolArray:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from artimuse.io.folder import Folder
+from artimuse.table.checked import DAMAGED, WRITE_OPTIONS, read_checked
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +30,6 @@ STAGED = "staged"
 RowNumbers = npt.NDArray[np.int64]
 
 _PART_NAME = re.compile(r"(?P<shard>\d{6,})-\d{12,}-\d{6,}-[0-9a-f]{12}\.parquet")
-# What Arrow raises for files that are not Parquet, or not whole.
-_DAMAGED = (OSError, ValueError, KeyError, pa.ArrowException)
 
 
 def part_name(shard: int, row_numbers: RowNumbers) -> str:
@@ -88,7 +87,7 @@ def store_part(output: Folder, folder: str, shard: int, rows: pa.Table) -> str:
     """
     rows, name = _as_part(shard, rows)
     buffer = io.BytesIO()
-    pq.write_table(rows, buffer, compression="zstd")
+    pq.write_table(rows, buffer, **WRITE_OPTIONS)
     output.write(f"{folder}/{name}", buffer.getvalue())
     return name
 
@@ -112,13 +111,13 @@ def read_part(output: Folder, folder: str, name: str, columns: Sequence[str] | N
     try:
         with output.open(path) as file:
             return _read(file, name, columns)
-    except _DAMAGED:
+    except DAMAGED:
         # Arrow raises OSError for damaged files too, so the bytes are fetched once more: a storage that fails is
         # BadOutput here, and its parts stay.
         data = output.read(path)
     try:
         return _read(io.BytesIO(data), name, columns)
-    except _DAMAGED as error:
+    except DAMAGED as error:
         logger.warning("part unreadable, its rows are scored again part=%s error=%s", name, error)
         output.remove(path)
         return None
@@ -134,9 +133,8 @@ def _as_part(shard: int, rows: pa.Table) -> tuple[pa.Table, str]:
 
 
 def _read(file: BinaryIO, name: str, columns: Sequence[str] | None) -> pa.Table:
-    """Raises one of _DAMAGED unless the part holds the rows that its name says."""
-    with pq.ParquetFile(file) as part:
-        rows = part.read(columns)
+    """Raises one of DAMAGED unless the part holds the rows that its name says."""
+    rows = read_checked(file, columns)
     numbers = rows["row_number"].to_numpy()
     if len(numbers) == 0 or part_name(int(name.partition("-")[0]), numbers) != name:
         raise ValueError("its rows are not those in its name")

@@ -20,6 +20,7 @@ from artimuse.errors import BadOutput
 from artimuse.interfaces import Source
 from artimuse.io.folder import Folder
 from artimuse.io.location import Location
+from artimuse.table.checked import WRITE_OPTIONS, open_checked
 from artimuse.table.duplicates import refuse_duplicates
 from artimuse.table.schema import COLUMN, IMAGE_ID, LENGTH, OFFSET, ROW_NUMBER, URI
 
@@ -114,7 +115,7 @@ def locations(rows: pa.Table) -> list[Location]:
 def _open_shard(output: Folder, shard: int) -> Iterator[pq.ParquetFile]:
     name = shard_name(shard)
     try:
-        with output.open(name) as file, pq.ParquetFile(file) as shard_file:
+        with output.open(name) as file, open_checked(file) as shard_file:
             yield shard_file
     except (OSError, pa.ArrowException) as error:
         raise BadOutput(f"{output.url(name)}: not a readable part of the plan ({error})") from error
@@ -127,7 +128,7 @@ def _write_shards(source: Source, scratch: Path, rows_per_shard: int, rows_per_g
     num_rows = 0
     for shard, groups_of_shard in groupby(groups, key=lambda group: _first_row(group) // rows_per_shard):
         path = scratch / Path(shard_name(shard)).name
-        with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        with pq.ParquetWriter(path, schema, **WRITE_OPTIONS) as writer:
             for group in groups_of_shard:
                 writer.write_table(group)
                 num_rows += group.num_rows

@@ -8,18 +8,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 from rich.console import Console
 
 from artimuse.configs.verify import VerifyConfig
 from artimuse.errors import BadOutput
 from artimuse.io.folder import Folder
 from artimuse.runs.progress import RunProgress
+from artimuse.table.checked import DAMAGED, read_checked
 from artimuse.table.parts import PARTS, STAGED, part_name, parts_by_shard
 from artimuse.table.plan import shard_name
 from artimuse.table.record import RUN_FILE, ScoreRecord, Status
 
 MAX_PROBLEMS_SHOWN = 20
+LOWEST, HIGHEST = 0.0, 100.0
+"""Scores, in points."""
 # What run.json says of a run that has not come to its end.
 _UNFINISHED: Mapping[Status, str] = {
     "running": "a run is at work, or was killed",
@@ -157,8 +159,8 @@ def _read_table(output: Folder, name: str, columns: Sequence[str] | None = None)
     """The file's rows, every page of it read."""
     try:
         with output.open(name) as file:
-            return pq.read_table(file, columns=columns)
-    except (BadOutput, OSError, ValueError, KeyError, pa.ArrowException) as error:
+            return read_checked(file, columns)
+    except (BadOutput, *DAMAGED) as error:
         raise _Wrong(f"{name}: cannot be read ({(str(error).splitlines() or [''])[0]})") from error
 
 
@@ -179,6 +181,9 @@ def _check_part(part: pa.Table, shard: int, name: str, first_row: int, image_ids
         raise _Wrong(f"{path}: its image_ids are not those of the plan")
     if (has_score != is_ok).any() or (has_error == is_ok).any():
         raise _Wrong(f"{path}: a failed row with a score, or a good one without")
+    scores = part["score"].drop_null().to_numpy()
+    if not ((scores >= LOWEST) & (scores <= HIGHEST)).all():
+        raise _Wrong(f"{path}: a score that is not from {LOWEST:g} to {HIGHEST:g}")
 
 
 def _named(

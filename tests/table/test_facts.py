@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from artimuse.errors import BadOutput
 from artimuse.io.folder import Folder
 from artimuse.table.facts import QUANTILES, read_table_facts
 from artimuse.table.parts import PARTS
@@ -79,11 +78,13 @@ def test_a_table_without_rows_has_no_quantiles(table):
     assert (facts.num_rows, facts.num_failed, facts.quantiles) == (0, 0, {})
 
 
-def test_a_part_that_cannot_be_read_is_bad_output_by_name(table):
-    part = table.write(score_rows([0, 1, 2]))
-    table.output.write(f"{PARTS}/{part}", b"PAR1 torn")
-    with pytest.raises(BadOutput, match=rf"{part}: not a readable part"):
-        read_table_facts(table.output)
+def test_a_part_that_cannot_be_read_does_not_count_and_is_removed(table, caplog):
+    torn = table.write(score_rows([0, 1, 2]))
+    table.write(score_rows([3, 4]))
+    table.output.write(f"{PARTS}/{torn}", b"PAR1 torn")
+    assert read_table_facts(table.output).num_rows == 2
+    assert torn not in table.output.names(PARTS)
+    assert f"its rows are scored again part={torn}" in caplog.text
 
 
 def test_files_beside_the_parts_are_not_read(table):

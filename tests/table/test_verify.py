@@ -148,6 +148,16 @@ def failed_row_with_a_score(output: Folder) -> str:
     return f"{part_with(output, 10)}: a failed row with a score"
 
 
+def score_above_the_scale(output: Folder) -> str:
+    store_part(output, PARTS, 1, score_rows(range(10, 20), score=100.5))
+    return f"{part_with(output, 10)}: a score that is not from 0 to 100"
+
+
+def score_that_is_no_number(output: Folder) -> str:
+    store_part(output, PARTS, 1, score_rows(range(10, 20), score=float("inf")))
+    return f"{part_with(output, 10)}: a score that is not from 0 to 100"
+
+
 def staged_rows(output: Folder) -> str:
     store_part(output, STAGED, 0, score_rows([6], attempt=2))
     return "staged/: rows tried again that are not in the table yet"
@@ -191,6 +201,8 @@ def plan_of_other_numbers(output: Folder) -> str:
         parquet_of_someone_else,
         no_score_table,
         failed_row_with_a_score,
+        score_above_the_scale,
+        score_that_is_no_number,
         staged_rows,
         other_counts,
         other_number_of_images,
