@@ -14,3 +14,7 @@ def test_the_curve_is_that_of_transformers(num_steps, warmup_ratio, num_warmup):
         assert found == pytest.approx(schedule.get_last_lr()[0], rel=1e-9, abs=1e-15)
         optimizer.step()
         schedule.step()
+
+
+def test_a_run_of_one_step_learns():
+    assert learning_rate(0, 1, highest=4e-5, warmup_ratio=0.03) == 4e-5

@@ -67,6 +67,11 @@ def test_a_run_reports_what_it_did_and_is_not_run_again(alone, table):
     assert all(0 <= entry["waiting_share"] <= 1 for entry in records)
 
 
+def test_a_run_of_one_step_is_exported(table, tmp_path):
+    report = train(score_stage(table, tmp_path / "out", epochs=1, batch_size=128))
+    assert (report.num_steps, report.checkpoint) == (1, 1)
+
+
 def test_the_last_checkpoints_and_the_best_are_kept(alone):
     checkpoints = Checkpoints(Folder.at(str(alone)))
     state = checkpoints.latest().state

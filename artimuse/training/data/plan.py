@@ -44,6 +44,7 @@ def write_plan(config: TrainConfig, spec: CheckpointSpec, output: Folder) -> Exa
     with output.writing(TRAIN_EXAMPLES) as path:
         num_train = write_examples(path, maker.examples(selected.annotations(config.split)))
     selected.refuse_nothing(num_train)
+    selected.warn_of_another_scale()
     num_validation = 0
     try:
         with output.writing(VALIDATION_EXAMPLES) as path:
@@ -64,6 +65,8 @@ class _Selection:
         self.num_images: Counter[str] = Counter()
         self.by_dataset: Counter[str] = Counter()
         """The number of images of each data set in the training split."""
+        self._highest = 0.0
+        """The highest score of the training split, in points."""
         self._found: Counter[tuple[str, str]] = Counter()
         """Rows of the training split by data set and kind, before any filter."""
 
@@ -77,7 +80,21 @@ class _Selection:
             if annotation.kind in self.config.kinds:
                 self.num_images[split] += 1
                 self.by_dataset[annotation.dataset] += is_train
+                if is_train and annotation.score is not None:
+                    self._highest = max(self._highest, annotation.score)
                 yield annotation
+
+    def warn_of_another_scale(self) -> None:
+        """Nothing is wrong with low scores, but many public ones are from 0 to 10 or to 1."""
+        for top in (1, 10):
+            if 0 < self._highest <= top and self.config.targets in ("scores", "both"):
+                logger.warning(
+                    "the highest score is %g of 100: multiply scores by %d if they are on a scale from 0 to %d",
+                    self._highest,
+                    100 // top,
+                    top,
+                )
+                return
 
     def refuse_nothing(self, num_examples: int) -> None:
         """Raises BadInput, saying what the table has, for data sets that are not there and if no example is left."""

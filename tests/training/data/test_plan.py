@@ -64,3 +64,15 @@ def test_without_a_validation_split_there_is_none(table, tmp_path, caplog):
 def test_a_choice_that_leaves_nothing_is_refused_with_what_is_there(table, tmp_path, filters, complaint):
     with pytest.raises(BadInput, match=complaint):
         plan(paper_score_finetune(table, "out", **filters), tmp_path)
+
+
+@pytest.mark.parametrize(("top", "factor"), [(0.9, 100), (9.8, 10), (12.0, None)])
+def test_scores_that_look_like_those_of_another_scale_are_said(table, tmp_path, caplog, top, factor):
+    rows = pq.read_table(table).to_pylist()
+    for number, row in enumerate(rows):
+        row["score"] = top * number / len(rows) if number else top
+    pq.write_table(pq.read_table(table).from_pylist(rows, schema=pq.read_schema(table)), table)
+    plan(paper_score_finetune(table, "out"), tmp_path)
+    found = [record.getMessage() for record in caplog.records if "the highest score is" in record.getMessage()]
+    expected = f"the highest score is {top:g} of 100: multiply scores by {factor} if they are on a scale from 0 to"
+    assert [message.startswith(expected) for message in found] == ([True] if factor else [])
