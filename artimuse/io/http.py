@@ -12,12 +12,13 @@ import aiohttp
 from fsspec.asyn import get_loop, sync
 
 from artimuse.configs.limits import HttpAccess
-from artimuse.io.retries import FinalAnswer, whole, with_retries
+from artimuse.io.retries import FinalAnswer, Silent, whole, with_retries
 from artimuse.io.store import TooLarge
 
 MAX_REDIRECTS = 5
 TIMEOUT = aiohttp.ClientTimeout(total=120, sock_connect=10, sock_read=30)
 
+_NO_SUCH_NAME = (socket.EAI_NONAME, socket.EAI_NODATA)
 _MAY_PASS = {408, 425, 429, 500, 502, 503, 504}
 
 
@@ -50,6 +51,12 @@ async def _read(url: str, access: HttpAccess, max_bytes: int) -> bytes:
             async with session.get(url, max_redirects=MAX_REDIRECTS) as response:
                 _check_status(response)
                 return await _body(response, max_bytes)
+        except aiohttp.ClientConnectorDNSError as error:
+            if error.os_error.errno in _NO_SUCH_NAME:
+                raise RefusedByServer(f"no such host: {error.host}") from error
+            raise Silent(f"the name of the host cannot be looked up: {error.host}") from error
+        except TimeoutError as error:
+            raise Silent(f"no answer for {TIMEOUT.sock_read:.0f} s") from error
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, PermissionError):
                 raise error.os_error from error

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 NUM_ATTEMPTS = 10
+MAX_SILENT_ATTEMPTS = 2
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 20.0
 """Waits double from the first to the longest, each drawn from its upper half: about 35 s before a read is given up."""
@@ -37,6 +38,10 @@ _ANSWER_NAMES = {"NoCredentialsError", "PartialCredentialsError", "ParamValidati
 Result = TypeVar("Result")
 
 
+class Silent(OSError):
+    """No answer within the time for one, which costs that time: only one more attempt is made."""
+
+
 class CutShort(OSError):
     """A body that ended early, whatever the transport said of it."""
 
@@ -50,14 +55,16 @@ def with_retries(read: Callable[[], Result]) -> Result:
 
     An answer such as "no such key" or "access denied" is raised at once, as it is. Raises GaveUp for the rest.
     """
+    num_silent = 0
     for attempt in range(1, NUM_ATTEMPTS + 1):
         try:
             return read()
         except Exception as error:
             if is_answer(error):
                 raise
-            if attempt == NUM_ATTEMPTS:
-                raise GaveUp(f"{NUM_ATTEMPTS} attempts failed, the last with {describe(error)}") from error
+            num_silent += isinstance(error, Silent)
+            if attempt == NUM_ATTEMPTS or num_silent == MAX_SILENT_ATTEMPTS:
+                raise GaveUp(f"{attempt} attempts failed, the last with {describe(error)}") from error
         time.sleep(wait_s(attempt))
     raise AssertionError("unreachable")
 

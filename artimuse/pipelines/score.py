@@ -1,25 +1,21 @@
 """`artimuse score`: images to the score table, as a run that can be stopped and started again."""
 
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
 
-import numpy as np
 from rich.console import Console
 
 from artimuse.configs.score import ScoreConfig
 from artimuse.engines import reference_of
-from artimuse.errors import BadOutput, Interrupted, RowError
-from artimuse.io.fetch import fetch
+from artimuse.errors import BadOutput, Interrupted
 from artimuse.io.folder import Folder
-from artimuse.io.location import Location
 from artimuse.pipelines.backend import SIZES, Backend, Sizes
 from artimuse.pipelines.backlog import ScoreBacklog, TextBacklog
 from artimuse.pipelines.parity import ParityCertificate, refuse_difference
 from artimuse.pipelines.record import ModelFacts, new_record, text_job
 from artimuse.pipelines.report import ScoreReport, how_far, what_is_there
 from artimuse.pipelines.rows import ScoreJob, TextJob
+from artimuse.pipelines.witnesses import find_witnesses
 from artimuse.pipelines.work import Work
 from artimuse.runs.lock import Lock, hold_lock
 from artimuse.runs.progress import RunProgress
@@ -33,21 +29,11 @@ from artimuse.table.condition import WITHOUT_TEXTS, Condition
 from artimuse.table.facts import TableFacts, read_table_facts
 from artimuse.table.ledger import Ledger
 from artimuse.table.open import open_table, refuse_foreign_files
-from artimuse.table.plan import (
-    PlanFacts,
-    locations,
-    num_shard_rows,
-    plan_passthrough_schema,
-    read_plan_rows,
-    write_plan,
-)
+from artimuse.table.plan import PlanFacts, plan_passthrough_schema, write_plan
 from artimuse.table.record import RUN_FILE, ScoreRecord, Status
 from artimuse.table.schema import score_schema
 
 logger = logging.getLogger(__name__)
-
-NUM_WITNESSES = 4
-MAX_WITNESS_CANDIDATES = 64
 
 
 def run(config: ScoreConfig, console: Console, *, sizes: Sizes = SIZES) -> ScoreReport:
@@ -190,7 +176,8 @@ class ScoreRun:
             texts=self.texts,
             with_metadata=self.config.image_metadata,
             passthrough=plan_passthrough_schema(self.output),
-            witnesses=tuple(_witnesses(self.config, self.output)),
+            # This process needs no proof of what it has read itself.
+            witnesses=() if self.config.is_in_process else tuple(find_witnesses(self.output, self.config.limits)),
         )
 
     def _score(self) -> None:
@@ -287,12 +274,3 @@ def _checked_facts(output: Folder) -> TableFacts:
     for shard in facts.shards_with_repeats:
         compact_shard(output, shard, is_complete=False)
     return read_table_facts(output) if facts.shards_with_repeats else facts
-
-
-def _witnesses(config: ScoreConfig, output: Folder) -> Iterator[Location]:
-    """A few images of the plan that can be read here, looked for among a bounded number."""
-    num_rows = num_shard_rows(output, 0)
-    candidates = np.unique(np.linspace(0, num_rows - 1, MAX_WITNESS_CANDIDATES, dtype=np.int64))
-    images = locations(read_plan_rows(output, 0, candidates))
-    readable = (image for image in images if not isinstance(fetch(image, config.limits), RowError))
-    return islice(readable, NUM_WITNESSES)

@@ -1,6 +1,7 @@
 """Images on web servers: off by default, guarded when on, whole bodies or an error."""
 
 import gzip
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,12 +9,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import aiohttp
 import pytest
 
 from artimuse.configs.limits import DecodeLimits, HttpAccess
 from artimuse.configs.score import ScoreConfig
 from artimuse.errors import BadInput, RowError
-from artimuse.io import retries
+from artimuse.io import http, retries
 from artimuse.io.fetch import fetch
 from artimuse.io.location import Location
 from artimuse.sources import open_source
@@ -49,6 +51,8 @@ class Site(BaseHTTPRequestHandler):
             self.answer(302, b"", headers={"Location": f"http://{self.server.elsewhere}/a.jpg", "Set-Cookie": "id=1"})
         elif path == "/round.jpg":
             self.answer(302, b"", headers={"Location": "/round.jpg"})
+        elif path == "/silent.jpg":
+            self.server.is_over.wait(60)
         elif path == "/file.jpg":
             self.answer(302, b"", headers={"Location": "file:///etc/hostname"})
         else:
@@ -77,6 +81,7 @@ class SiteServer(ThreadingHTTPServer):
     def __init__(self, host: str) -> None:
         super().__init__((host, 0), Site)
         self.asked: list[tuple[str, dict[str, str]]] = []
+        self.is_over = threading.Event()
 
     @property
     def host(self) -> str:
@@ -88,6 +93,7 @@ def site() -> Iterator[SiteServer]:
     with SiteServer("127.0.0.1") as server:
         threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
         yield server
+        server.is_over.set()
         server.shutdown()
 
 
@@ -187,6 +193,28 @@ def test_a_status_is_an_error_of_the_row_after_retries_where_they_may_help(
 ):
     assert error(get(site, str(status)))[0] == code
     assert len(site.asked) == num_asked
+
+
+def test_a_server_that_does_not_answer_is_asked_twice(site: SiteServer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(http, "TIMEOUT", aiohttp.ClientTimeout(sock_read=0.1))
+    code, message = error(get(site, "silent.jpg"))
+    assert (code, message) == ("io_error", "GaveUp: 2 attempts failed, the last with Silent: no answer for 0 s")
+    assert [path for path, _ in site.asked] == ["/silent.jpg"] * 2
+
+
+@pytest.mark.parametrize(("number", "num_attempts"), [(socket.EAI_NONAME, 1), (socket.EAI_AGAIN, 2)])
+def test_a_host_that_does_not_exist_is_an_answer(monkeypatch: pytest.MonkeyPatch, number: int, num_attempts: int):
+    asked = []
+
+    def look_up(host: str, *_: object, **__: object) -> None:
+        asked.append(host)
+        raise socket.gaierror(number, "look-up failed")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    code, message = error(fetch(Location("http://nowhere.example/a.jpg"), DecodeLimits(http=LOOPBACK)))
+    assert code == "io_error"
+    assert "nowhere.example" in message
+    assert len(asked) == num_attempts
 
 
 def test_what_passes_is_tried_again(site: SiteServer):

@@ -142,7 +142,7 @@ def test_a_worker_that_is_killed_costs_no_row(small_cluster, tmp_path):
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_worker_on_a_node_that_does_not_see_the_images_stops_the_run_and_fails_no_row(tmp_path, monkeypatch, capsys):
     """As on a node that joins when the nodes have been checked."""
-    monkeypatch.setattr(score, "_witnesses", lambda config, output: [Location("/elsewhere/a.png")])
+    monkeypatch.setattr(score, "find_witnesses", lambda output, limits: [Location("/elsewhere/a.png")])
     good_folder(tmp_path / "in", 40)
     assert main(["score", str(tmp_path / "in"), str(tmp_path / "out"), *FAKE, "--workers", "2"]) == 1
     line = r"error: node [\d.]+/[0-9a-f]{8}: INPUT is not visible here: cannot read /elsewhere/a\.png\n"
