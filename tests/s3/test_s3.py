@@ -70,7 +70,8 @@ def _connected(filled: Server, s3: Server) -> None:
 
 @pytest.fixture
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "FIRST_WAIT_S", 0.001)
+    """About 5 s before a read is given up: longer than a busy machine may leave a connection waiting."""
+    monkeypatch.setattr(retries, "FIRST_WAIT_S", 0.01)
 
 
 def image_ids(location: str) -> list[str]:
