@@ -13,6 +13,7 @@ from artimuse.bench.machine import describe
 
 REPORT = Path(__file__).parents[1] / "tests" / "test-all.md"
 NUM_SLOWEST = 25
+HEADINGS = {"failure": "Failed", "error": "Failed before or after the test", "skipped": "Skipped"}
 
 
 def main() -> None:
@@ -25,10 +26,10 @@ def main() -> None:
         failed = int(suite.get("failures")) + int(suite.get("errors"))
         minutes = float(suite.get("time")) / 60
         lines.append(f"| {name} | {suite.get('tests')} | {failed} | {suite.get('skipped')} | {minutes:.1f} |")
-    cases = [(float(case.get("time")), case) for suite in runs.values() for case in suite]
+    cases = [(float(case.get("time")), case) for suite in runs.values() for case in suite.iter("testcase")]
     seconds, counts = defaultdict(float), defaultdict(int)
     for duration, case in cases:
-        package = ".".join(case.get("classname").split(".")[:2])
+        package = ".".join(where(case).split(".")[:2])
         seconds[package] += duration
         counts[package] += 1
     lines += ["", "| where | tests | seconds |", "|---|---|---|"]
@@ -38,15 +39,19 @@ def main() -> None:
     ]
     lines += ["", f"The {NUM_SLOWEST} slowest:", "", "| test | seconds |", "|---|---|"]
     for duration, case in sorted(cases, key=lambda pair: -pair[0])[:NUM_SLOWEST]:
-        lines.append(f"| {case.get('classname')}: {case.get('name')} | {duration:.1f} |")
-    skipped = {(case.find("skipped").get("message"), case.get("classname")) for _, case in cases if skip(case)}
-    lines += ["", "Skipped:", "", *(f"- {where}: {why}" for why, where in sorted(skipped, key=str))]
+        lines.append(f"| {where(case)}: {case.get('name')} | {duration:.1f} |")
+    for kind in ("failure", "error", "skipped"):
+        found = {(where(case), mark.get("message") or "") for _, case in cases for mark in case.iter(kind)}
+        if found:
+            said = [f"- {place}: {(message.splitlines() or [''])[0]}" for place, message in sorted(found)]
+            lines += ["", f"{HEADINGS[kind]}:", "", *said]
     REPORT.write_text("\n".join(lines) + "\n")
     print(f"wrote {REPORT.name}")
 
 
-def skip(case: ElementTree.Element) -> bool:
-    return case.find("skipped") is not None
+def where(case: ElementTree.Element) -> str:
+    """The test's module; of a module that is skipped as a whole, its name."""
+    return case.get("classname") or case.get("name")
 
 
 if __name__ == "__main__":
