@@ -41,7 +41,11 @@ def main() -> None:
     for duration, case in sorted(cases, key=lambda pair: -pair[0])[:NUM_SLOWEST]:
         lines.append(f"| {where(case)}: {case.get('name')} | {duration:.1f} |")
     for kind in ("failure", "error", "skipped"):
-        found = {(where(case), mark.get("message") or "") for _, case in cases for mark in case.iter(kind)}
+        found = {
+            (where(case) if kind == "skipped" else f"{where(case)}: {case.get('name')}", mark.get("message") or "")
+            for _, case in cases
+            for mark in case.iter(kind)
+        }
         if found:
             said = [f"- {place}: {(message.splitlines() or [''])[0]}" for place, message in sorted(found)]
             lines += ["", f"{HEADINGS[kind]}:", "", *said]

@@ -86,6 +86,9 @@ class RunOptions(ReportOptions):
     """Rows written at a time: what a crash can cost, and how often files appear. Parts are merged later."""
     grace_s: float = 60.0
     """After SIGTERM or Ctrl-C, seconds that rows in flight may take to be written."""
+    accept_decoder: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Go on in an OUTPUT that was begun with another version of Pillow or its libraries, whose pixels may differ a
+    little."""
     parity_check: bool = True
     """Before the run, score 32 of its images by the plain reference as well, and stop if the scores differ."""
     parity_tolerance: float | None = None

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+import PIL
+from PIL import Image, UnidentifiedImageError, features
 
 from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import RowError
@@ -74,6 +75,14 @@ def _decode(data: bytes, limits: DecodeLimits) -> DecodedImage | RowError:
         if width * height > limits.max_pixels:
             return RowError("too_many_pixels", f"{width} x {height} pixels, the limit is {limits.max_pixels} in all")
         return DecodedImage(resize(image.convert("RGB")), width, height, image.format or "")
+
+
+def decoder_versions() -> dict[str, str]:
+    """Pillow and what it decodes and unpacks with: pixels may differ from one version to another."""
+    return {"pillow": PIL.__version__} | {
+        name: str(features.version(feature) or "none")
+        for name, feature in (("libjpeg_turbo", "libjpeg_turbo"), ("zlib", "zlib"), ("webp", "webp"))
+    }
 
 
 def resize(image: Image.Image) -> PixelArray:

@@ -10,7 +10,7 @@ from typing import Any
 import artimuse
 from artimuse.attributes import ATTRIBUTES, attributes_named
 from artimuse.configs.score import ScoreConfig
-from artimuse.images.decode import IMAGE_SIZE_PX
+from artimuse.images.decode import IMAGE_SIZE_PX, decoder_versions
 from artimuse.io.folder import Folder
 from artimuse.model.digest import weights_digest
 from artimuse.model.find import find_checkpoint
@@ -54,6 +54,7 @@ class ModelFacts:
 
 def new_record(config: ScoreConfig, output: Folder, model: ModelFacts, plan: PlanFacts) -> ScoreRecord:
     """run.json as it stands before the first row of this run. `config` has its device and precision resolved."""
+    earlier = RUN_FILE.read(output)
     return ScoreRecord(
         artimuse=artimuse.__version__,
         status="running",
@@ -62,6 +63,9 @@ def new_record(config: ScoreConfig, output: Folder, model: ModelFacts, plan: Pla
         fingerprints=_fingerprints(config, output, model),
         plan=plan,
         config=asdict(config) | {"input": _absolute(config.input), "output": output.url()},
+        # Of a run that was killed, until this one is compared itself.
+        parity=earlier.parity if earlier else None,
+        starts=(*earlier.starts, earlier.start) if earlier else (),
         versions={"python": platform.python_version(), **package_versions(_VERSIONS_OF)},
     )
 
@@ -75,17 +79,22 @@ def text_job(config: ScoreConfig) -> TextJob | None:
     return TextJob(attributes=slugs, where=config.attributes_where or EVERY_ROW, max_new_tokens=config.max_new_tokens)
 
 
+def plan_fingerprint(config: ScoreConfig) -> Mapping[str, Any]:
+    """What the plan of a run depends on."""
+    return {
+        "input": _absolute(config.input),
+        "image_column": config.image_column,
+        "tar_ids": config.tar_ids,
+        "image_metadata": config.image_metadata,
+    }
+
+
 def _fingerprints(config: ScoreConfig, output: Folder, model: ModelFacts) -> Mapping[str, Mapping[str, Any]]:
     strategy = STRATEGIES[config.strategy]
     earlier, texts = RUN_FILE.read(output), text_job(config)
-    fingerprints: dict[str, Mapping[str, Any]] = {
-        "plan": {
-            "input": _absolute(config.input),
-            "image_column": config.image_column,
-            "tar_ids": config.tar_ids,
-            "image_metadata": config.image_metadata,
-        }
-    }
+    fingerprints: dict[str, Mapping[str, Any]] = {"plan": plan_fingerprint(config), "decoder": decoder_versions()}
+    if config.accept_decoder and earlier and "decoder" in earlier.fingerprints:
+        fingerprints["decoder"] = earlier.fingerprints["decoder"]
     if texts:
         fingerprints["texts"] = _texts_fingerprint(config, texts, model)
     elif earlier and "texts" in earlier.fingerprints:

@@ -12,7 +12,7 @@ from artimuse.io.folder import Folder
 from artimuse.pipelines.backend import SIZES, Backend, Sizes
 from artimuse.pipelines.backlog import ScoreBacklog, TextBacklog
 from artimuse.pipelines.parity import ParityCertificate, refuse_difference
-from artimuse.pipelines.record import ModelFacts, new_record, text_job
+from artimuse.pipelines.record import ModelFacts, new_record, plan_fingerprint, text_job
 from artimuse.pipelines.report import ScoreReport, how_far, what_is_there
 from artimuse.pipelines.rows import ScoreJob, TextJob
 from artimuse.pipelines.witnesses import find_witnesses
@@ -28,7 +28,7 @@ from artimuse.table.compaction import compact_shard
 from artimuse.table.condition import WITHOUT_TEXTS, Condition
 from artimuse.table.facts import TableFacts, read_table_facts
 from artimuse.table.ledger import Ledger
-from artimuse.table.open import open_table, refuse_foreign_files
+from artimuse.table.open import has_rows, open_table, refuse_foreign_files
 from artimuse.table.plan import PlanFacts, plan_passthrough_schema, write_plan
 from artimuse.table.record import RUN_FILE, ScoreRecord, Status
 from artimuse.table.schema import score_schema
@@ -108,6 +108,9 @@ class ScoreRun:
         """Raises BadInput if INPUT cannot be planned, or if --attributes-where is no condition on a row."""
         self.model = ModelFacts.of(self.config)
         earlier = RUN_FILE.read(self.output)
+        if earlier and not has_rows(self.output) and earlier.fingerprints["plan"] != plan_fingerprint(self.config):
+            RUN_FILE.remove(self.output)
+            earlier = None
         self.plan = earlier.plan if earlier else self._new_plan()
         self.texts = text_job(self.config)
         self.condition = None

@@ -100,6 +100,7 @@ class _NoFileLocks(Exception):
 def _lock_file(output: Folder) -> Iterator[None]:
     """The operating system frees the lock when the process ends, however it ends; the file itself stays."""
     path = Path(output.url(LOCK_FILE))
+    is_new = not path.parent.exists()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+b")
@@ -115,11 +116,17 @@ def _lock_file(output: Folder) -> Iterator[None]:
             if error.errno in _NO_LOCKS_HERE:
                 raise _NoFileLocks from error
             raise BadOutput(f"{path}: cannot be locked ({error.strerror})") from error
+        if not path.exists() or not os.path.samestat(path.stat(), os.fstat(file.fileno())):
+            raise _held_by(output, None)  # by a run that has just ended, and taken the file away
         _rewrite(file, _Claim.own().as_bytes())
         try:
             yield
         finally:
             _rewrite(file, b"")
+            if is_new and [found.name for found in path.parent.iterdir()] == [LOCK_FILE]:
+                # Nothing came of the run, its INPUT was refused for one.
+                path.unlink()
+                path.parent.rmdir()
 
 
 def _rewrite(file: BinaryIO, data: bytes) -> None:

@@ -47,6 +47,9 @@ class RecordFile(Generic[RecordType]):
     def write(self, output: Folder, record: RecordType) -> None:
         output.write(self.name, (json.dumps(record.as_dict(), indent=2, ensure_ascii=False) + "\n").encode())
 
+    def remove(self, output: Folder) -> None:
+        output.remove(self.name)
+
     def refuse_mismatch(self, output: Folder, differing: Sequence[str]) -> None:
         """Raises RunMismatch with these differences, as of `differences`, if there are any."""
         if differing:
@@ -56,11 +59,11 @@ class RecordFile(Generic[RecordType]):
             )
 
 
-def differences(saved: Mapping[str, Any], asked: Mapping[str, Any], *, kind: str = "") -> list[str]:
+def differences(saved: Mapping[str, Any], asked: Mapping[str, Any], *, kind: str = "", hint: str = "") -> list[str]:
     """A sentence for every setting that is asked for with another value than OUTPUT was made with."""
-    prefix = f"{kind} " if kind else ""
+    prefix, suffix = f"{kind} " if kind else "", f" ({hint})" if hint else ""
     return [
-        f"{prefix}{name}: OUTPUT has {saved.get(name)!r}, this run has {value!r}"
+        f"{prefix}{name}: OUTPUT has {saved.get(name)!r}, this run has {value!r}{suffix}"
         for name, value in asked.items()
         if saved.get(name) != value
     ]

@@ -4,7 +4,7 @@ from artimuse.errors import BadOutput
 from artimuse.io.folder import Folder
 from artimuse.table.compaction import compact_shard
 from artimuse.table.ledger import Ledger
-from artimuse.table.parts import PARTS
+from artimuse.table.parts import PARTS, STAGED, parts_by_shard
 from artimuse.table.record import RUN_FILE, ScoreRecord, refuse_other_settings
 
 
@@ -16,13 +16,18 @@ def refuse_foreign_files(output: Folder) -> None:
             raise BadOutput(f"{output.url()} has files of its own ({foreign[0]}); choose a new or empty OUTPUT")
 
 
-def open_table(output: Folder, record: ScoreRecord) -> Ledger:
-    """The ledger of the output; writes run.json for a new one.
+def has_rows(output: Folder) -> bool:
+    """False if nothing has been scored: then no setting is bound."""
+    return bool(parts_by_shard(output) or parts_by_shard(output, STAGED))
 
-    Raises RunMismatch if OUTPUT was made with other settings.
+
+def open_table(output: Folder, record: ScoreRecord) -> Ledger:
+    """The ledger of the output; writes run.json for a new one, or one that has no row yet.
+
+    Raises RunMismatch if rows of OUTPUT were made with other settings.
     """
     saved = RUN_FILE.read(output)
-    if saved is None:
+    if saved is None or not has_rows(output):
         RUN_FILE.write(output, record)
     else:
         refuse_other_settings(output, saved, record)

@@ -11,8 +11,11 @@ from artimuse.table.plan import PlanFacts
 Status = Literal["running", "interrupted", "limited", "finished"]
 """`running` is also what a killed run leaves; `limited` is one that --limit has stopped."""
 # An output without texts may get its first ones under any settings.
-_OPTIONAL_KINDS = ("texts",)
-_MAY_BE_ABSENT = ("parity", "finished_at", "report")
+# Outputs of versions that did not know of decoders have none.
+_OPTIONAL_KINDS = ("texts", "decoder")
+_HINTS = {"decoder": "--accept-decoder goes on"}
+"""What to do about a difference, by kind, if it need not be avoided."""
+_MAY_BE_ABSENT = ("parity", "finished_at", "report", "starts")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +29,7 @@ class ScoreRecord:
     note: str | None
     """What a reader of the scores must know."""
     fingerprints: Mapping[str, Mapping[str, Any]]
-    """What may not change between runs on one output: `plan`, `score` and, once there are any, `texts`."""
+    """What may not change between runs on one output: `plan`, `decoder`, `score` and, once there are any, `texts`."""
     plan: PlanFacts
     config: Mapping[str, Any]
     versions: Mapping[str, str]
@@ -35,14 +38,21 @@ class ScoreRecord:
     finished_at: str | None = None
     report: Mapping[str, Any] | None = None
     """The report of a run that has come to its end."""
+    starts: tuple[Mapping[str, Any], ...] = ()
+    """The earlier runs on this OUTPUT, as of `start`: rows may be of any of them."""
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
         known = {name: value for name, value in values.items() if name in cls.__dataclass_fields__}
-        return cls(**{**known, "plan": PlanFacts(**values["plan"])})
+        return cls(**{**known, "plan": PlanFacts(**values["plan"]), "starts": tuple(values.get("starts", ()))})
+
+    @property
+    def start(self) -> Mapping[str, Any]:
+        """When and with what this run was started."""
+        return {name: getattr(self, name) for name in ("started_at", "artimuse", "config", "versions")}
 
     def as_dict(self) -> dict[str, Any]:
-        values = asdict(self)
+        values = asdict(self) | {"starts": list(self.starts) or None}
         return {name: value for name, value in values.items() if value is not None or name not in _MAY_BE_ABSENT}
 
 
@@ -57,6 +67,6 @@ def refuse_other_settings(output: Folder, saved: ScoreRecord, asked: ScoreRecord
             sentence
             for kind, fields in asked.fingerprints.items()
             if kind in saved.fingerprints or kind not in _OPTIONAL_KINDS
-            for sentence in differences(saved.fingerprints.get(kind, {}), fields, kind=kind)
+            for sentence in differences(saved.fingerprints.get(kind, {}), fields, kind=kind, hint=_HINTS.get(kind, ""))
         ],
     )

@@ -82,6 +82,7 @@ def test_a_part_without_rows_is_refused(table: SmallTable):
     ("kind", "field"), [("plan", "input"), ("score", "weights"), ("score", "strategy"), ("score", "dtype")]
 )
 def test_other_fingerprints_are_refused_naming_the_field(table: SmallTable, kind: str, field: str):
+    table.write(score_rows([3]))
     asked = deepcopy(FINGERPRINTS)
     asked[kind][field] = "something else"
     with pytest.raises(RunMismatch, match=f"{kind} {field}: OUTPUT has '.*', this run has 'something else'") as caught:
@@ -90,6 +91,7 @@ def test_other_fingerprints_are_refused_naming_the_field(table: SmallTable, kind
 
 
 def test_every_field_that_differs_is_named(table: SmallTable):
+    table.write(score_rows([3]))
     with pytest.raises(RunMismatch) as caught:
         table.open({"plan": {"input": "/else"}, "score": {"weights": "x", "strategy": "levels_5", "dtype": "y"}})
     message = str(caught.value)
@@ -98,6 +100,7 @@ def test_every_field_that_differs_is_named(table: SmallTable):
 
 
 def test_first_texts_are_no_mismatch_and_other_texts_are(table: SmallTable, output: Folder):
+    table.write(score_rows([3]))
     texts = {"weights": "abc", "max_new_tokens": 256}
     table.open({**FINGERPRINTS, "texts": texts})
     RUN_FILE.write(output, replace(RUN_FILE.read(output), fingerprints={**FINGERPRINTS, "texts": texts}))
@@ -105,6 +108,28 @@ def test_first_texts_are_no_mismatch_and_other_texts_are(table: SmallTable, outp
     table.open(FINGERPRINTS)
     with pytest.raises(RunMismatch, match="texts max_new_tokens: OUTPUT has 256, this run has 8"):
         table.open({**FINGERPRINTS, "texts": {**texts, "max_new_tokens": 8}})
+
+
+def test_settings_are_not_bound_before_there_is_a_row(table: SmallTable, output: Folder):
+    asked = {**FINGERPRINTS, "score": {"weights": "x"}}
+    table.open(asked)
+    assert RUN_FILE.read(output).fingerprints == asked
+    table.write(score_rows([3], attempt=2), replaces=True)
+    with pytest.raises(RunMismatch):
+        table.open(FINGERPRINTS)
+
+
+def test_another_decoder_is_refused_with_the_way_to_go_on(table: SmallTable, output: Folder):
+    RUN_FILE.write(output, replace(RUN_FILE.read(output), fingerprints={**FINGERPRINTS, "decoder": {"pillow": "12"}}))
+    table.write(score_rows([3]))
+    message = r"decoder pillow: OUTPUT has '12', this run has '13' \(--accept-decoder goes on\)"
+    with pytest.raises(RunMismatch, match=message):
+        table.open({**FINGERPRINTS, "decoder": {"pillow": "13"}})
+
+
+def test_an_output_that_does_not_know_of_decoders_may_be_gone_on_with(table: SmallTable):
+    table.write(score_rows([3]))
+    table.open({**FINGERPRINTS, "decoder": {"pillow": "13"}})
 
 
 def test_a_new_output_gets_its_record(output: Folder):
