@@ -20,10 +20,13 @@ class InputOptions:
     """What is scored, and where the table goes."""
 
     input: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="INPUT")]
-    """A folder (searched recursively), a glob, or a manifest (.parquet, .csv, .jsonl) with a column `uri`.
+    """A folder (searched recursively), a glob, or a manifest (.parquet, .csv, .tsv, .jsonl, .json) with a column `uri`,
+    or a list of paths (.txt).
     Also Parquet files with images inside, and WebDataset tars. Each may be on a URL such as s3://."""
     output: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUTPUT")]
     """A new directory, or one that an earlier run of the same command left unfinished."""
+    uri_column: str | None = None
+    """Column of a manifest with the path or URL of each image. Default: uri."""
     image_column: str | None = None
     """Column of Parquet files that holds the images. Default: the first of image, jpg, png, webp, bytes."""
     tar_ids: TarIds = "keys"

@@ -1,6 +1,7 @@
 """What run.json says of a scoring run: what it is made of, and by which fingerprints another run is told from it."""
 
 import hashlib
+import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -84,6 +85,7 @@ def plan_fingerprint(config: ScoreConfig) -> Mapping[str, Any]:
     return {
         "input": _absolute(config.input),
         "image_column": config.image_column,
+        "uri_column": config.uri_column,
         "tar_ids": config.tar_ids,
         "image_metadata": config.image_metadata,
     }
@@ -123,5 +125,5 @@ def _texts_fingerprint(config: ScoreConfig, texts: TextJob, model: ModelFacts) -
 
 
 def _absolute(location: str) -> str:
-    """A path that means the same from another working directory; URLs are kept."""
-    return location if "://" in location else str(Path(location).absolute())
+    """A path that means the same from another working directory, `..` and a last `/` resolved; URLs are kept."""
+    return location if "://" in location else os.path.abspath(Path(location).expanduser())  # noqa: PTH100 - as it says

@@ -125,6 +125,7 @@ class ScoreRun:
             self.config.input,
             formats=self.config.limits.formats,
             image_column=self.config.image_column,
+            uri_column=self.config.uri_column,
             tar_ids=self.config.tar_ids,
             allow_http=self.config.allow_http,
         )

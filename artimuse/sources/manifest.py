@@ -1,7 +1,7 @@
 """A manifest as a collection: a table with a column `uri`, perhaps `image_id`, and passthrough columns."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import pyarrow as pa
@@ -15,24 +15,45 @@ from artimuse.table.schema import IMAGE_ID, URI, passthrough_name
 
 logger = logging.getLogger(__name__)
 
+_LIKELY_URIS = {
+    "uri",
+    "url",
+    "path",
+    "file",
+    "filename",
+    "file_name",
+    "filepath",
+    "file_path",
+    "key",
+    "image",
+    "img",
+    "image_path",
+    "img_path",
+    "image_url",
+    "image_uri",
+    "image_file",
+}
+"""Names, in lower case, of columns that often say where images are."""
+
 
 class ManifestSource:
     """Relative URIs are below the manifest's own directory. Without `image_id` the URI as written is the id."""
 
     skipped: Mapping[str, int] = MappingProxyType({})
 
-    def __init__(self, location: str, *, allow_http: bool = False) -> None:
+    def __init__(self, location: str, *, uri_column: str = "uri", allow_http: bool = False) -> None:
         """`location` is an absolute path or an fsspec URL."""
         self.location = location
+        self.uri_column = uri_column
         self.allow_http = allow_http
         self._table = TABLES[suffix_of(location)](location)
         columns = self._table.schema
         self._check_columns(columns)
-        self._passthrough_names = [name for name in columns.names if name not in ("uri", "image_id")]
+        self._passthrough_names = [name for name in columns.names if name not in (uri_column, "image_id")]
         self.passthrough = pa.schema(
             [columns.field(name).with_name(passthrough_name(name)) for name in self._passthrough_names]
         )
-        self._id_column = "image_id" if "image_id" in columns.names else "uri"
+        self._id_column = "image_id" if "image_id" in columns.names else uri_column
         self._schema = pa.schema([IMAGE_ID, URI, *self.passthrough])
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -46,14 +67,16 @@ class ManifestSource:
 
     def _check_columns(self, columns: pa.Schema) -> None:
         found = ", ".join(columns.names) or "none"
-        if "uri" not in columns.names:
+        if self.uri_column not in columns.names:
             raise BadInput(
-                f"{self.location}: no column `uri` with the path or URL of each image; columns found: {found}"
+                f"{self.location}: no column `{self.uri_column}` with the path or URL of each image;"
+                f" columns found: {found}{_likely_fix(columns.names)}"
             )
-        stored = [passthrough_name(name) if name not in ("uri", "image_id") else name for name in columns.names]
+        own = (self.uri_column, "image_id")
+        stored = [passthrough_name(name) if name not in own else name for name in columns.names]
         refuse_same_names(self.location, stored, columns.names)
         for field in columns:
-            is_good = {"uri": is_text, "image_id": is_id}.get(field.name)
+            is_good = {self.uri_column: is_text, "image_id": is_id}.get(field.name)
             if is_good and not is_good(field.type):
                 raise BadInput(f"{self.location}: column `{field.name}` is {field.type}; expected string")
 
@@ -67,10 +90,19 @@ class ManifestSource:
             logger.warning("manifest_columns_renamed %s", " ".join(renamed))
 
     def _rows(self, batch: pa.RecordBatch, first_row: int) -> pa.RecordBatch:
-        written = {name: batch.column(name).cast(pa.string()) for name in {"uri", self._id_column}}
+        written = {name: batch.column(name).cast(pa.string()) for name in {self.uri_column, self._id_column}}
         for name, texts in written.items():
             refuse_missing(self.location, name, texts, first_row)
-        uris = absolute_uris(self.location, written["uri"])
+        uris = absolute_uris(self.location, written[self.uri_column])
         check_uris(self.location, uris, first_row=first_row, allow_http=self.allow_http)
         passthrough = [batch.column(name) for name in self._passthrough_names]
         return pa.RecordBatch.from_arrays([written[self._id_column], uris, *passthrough], schema=self._schema)
+
+
+def _likely_fix(names: Sequence[str]) -> str:
+    """What a person probably has to do, as the end of the sentence."""
+    if len(names) == 1 and (found := next((mark for mark in ";\t|" if mark in names[0]), None)):
+        shown = "tabs" if found == "\t" else f"`{found}`"
+        return f". Its cells stand between {shown}: write it with commas, or name it .tsv if these are tabs"
+    likely = [name for name in names if name.lower() in _LIKELY_URIS]
+    return f". --uri-column {likely[0]} takes that one" if likely else ""

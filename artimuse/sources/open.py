@@ -33,6 +33,7 @@ def open_source(
     *,
     formats: Collection[str] = DEFAULT_FORMATS,
     image_column: str | None = None,
+    uri_column: str | None = None,
     tar_ids: TarIds = "keys",
     allow_http: bool = False,
 ) -> Source:
@@ -44,19 +45,23 @@ def open_source(
     suffix, suffixes = suffix_of(location), image_suffixes(formats)
     if location.endswith(_COMPRESSED):
         raise BadInput(f"{input}: a compressed tar, whose members cannot be read by offset. Decompress it.")
-    files = _containers(location, suffix, suffixes, image_column)
+    files = None if uri_column else _containers(location, suffix, suffixes, image_column)
     if files and files.suffix == ".parquet":
         return ParquetImagesSource(files, image_column=image_column)
     if image_column:
         raise BadInput(f"{input}: not Parquet, and has no column `{image_column}` (--image-column)")
     if files:
         return TarSource(files, suffixes=suffixes, ids=tar_ids)
+    if uri_column and suffix not in TABLES:
+        raise BadInput(
+            f"{input}: not a manifest ({', '.join(TABLES)}), and has no column `{uri_column}` (--uri-column)"
+        )
     if _is_folder(location, suffix, suffixes):
         return FolderSource(location.rstrip("/") or "/", suffixes=suffixes)
     if _is_glob(location):
         return GlobSource(location)
     if suffix in TABLES:
-        return ManifestSource(location, allow_http=allow_http)
+        return ManifestSource(location, uri_column=uri_column or "uri", allow_http=allow_http)
     if suffix in suffixes:
         return SingleSource(location, allow_http=allow_http)
     raise BadInput(f"{input}: not a collection this version reads. {_ACCEPTED}.")

@@ -1,4 +1,4 @@
-"""Manifest files as streams of Arrow batches: Parquet, CSV and JSON lines, local or on an fsspec URL.
+"""Manifest files as streams of Arrow batches: Parquet, CSV, JSON and lists, local or on an fsspec URL.
 
 What the columns mean is `manifest.py`. Everything that cannot be read is BadInput with the file and, for text, the
 line.
@@ -21,6 +21,7 @@ _PARQUET_BATCH_ROWS = 8192
 _TEXT_BATCH_ROWS = 1024
 _MAX_LINE_BYTES = 64 * 2**20
 _BUFFER_BYTES = 2**20
+_MAX_START_BYTES = 2**12
 _MAX_INT64 = 2**63 - 1
 _SURROGATE = r"\ud"
 
@@ -50,10 +51,14 @@ class ParquetTable:
 
 
 class CsvTable:
-    """A CSV file with a header line. All columns are text as written, so `007` stays; an empty cell is null.
+    """Text with a header line and cells between commas. All columns are text as written, so `007` stays.
+
+    An empty cell is null.
 
     Python's parser, because Arrow's takes a quote that is never closed as one long cell: rows would vanish.
     """
+
+    delimiter = ","
 
     def __init__(self, location: str) -> None:
         self.location = location
@@ -73,7 +78,7 @@ class CsvTable:
     def _rows(self, file: BinaryIO) -> Iterator[list[str]]:
         """The header and the rows, all of one length. Blank lines are no rows."""
         csv.field_size_limit(_MAX_LINE_BYTES)  # of the process; Python's own is 128 KiB, less than many a workflow
-        reader = csv.reader((text for _, text in _lines(self.location, file)), strict=True)
+        reader = csv.reader((text for _, text in _lines(self.location, file)), delimiter=self.delimiter, strict=True)
         num_columns = 0
         try:
             for row in reader:
@@ -85,6 +90,27 @@ class CsvTable:
                     yield row
         except csv.Error as error:
             raise BadInput(f"{self.location}, line {reader.line_num}: {error}") from error
+
+
+class TsvTable(CsvTable):
+    """The same with tabs."""
+
+    delimiter = "\t"
+
+
+class ListTable:
+    """Text with one URI on each line, and no header. Blank lines are no rows."""
+
+    schema = pa.schema([("uri", pa.string())])
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        with open_input(self.location) as file:
+            uris = (uri for _, line in _lines(self.location, file) if (uri := line.rstrip("\r\n")).strip())
+            while chunk := list(islice(uris, _TEXT_BATCH_ROWS)):
+                yield pa.RecordBatch.from_arrays([pa.array(chunk, pa.string())], schema=self.schema)
 
 
 class JsonLinesTable:
@@ -128,6 +154,9 @@ class JsonLinesTable:
             raise BadInput(f"{self.location}, line {number}: not JSON ({getattr(error, 'msg', error)})") from error
         if not isinstance(row, dict):
             raise BadInput(f"{self.location}, line {number}: expected one JSON object per line")
+        return self._as_row(row, text)
+
+    def _as_row(self, row: dict[str, Any], text: str) -> dict[str, Any]:
         return cast(dict[str, Any], _without_surrogates(row)) if _SURROGATE in text.lower() else row
 
     def _column(self, chunk: Sequence[_JsonRow], name: str, kind: pa.DataType | None) -> pa.Array:
@@ -136,6 +165,28 @@ class JsonLinesTable:
             return pa.array(values, kind or _unsigned_if_needed(values))
         except (ValueError, TypeError, OverflowError, pa.ArrowException) as error:
             raise BadInput(f"{self.location}, {_line_range(chunk)}: column {name}: {error}") from error
+
+
+class JsonArrayTable(JsonLinesTable):
+    """One JSON array of objects, which is read into memory; a file with an object per line is read as such."""
+
+    def _chunks(self, file: BinaryIO) -> Iterator[list[_JsonRow]]:
+        start = file.read(_MAX_START_BYTES).lstrip(codecs.BOM_UTF8).lstrip()
+        file.seek(0)
+        if not start.startswith(b"["):
+            yield from super()._chunks(file)
+            return
+        text = file.read().decode("utf-8-sig", "replace")
+        try:
+            items = json.loads(text)
+        except ValueError as error:
+            raise BadInput(f"{self.location}: not JSON ({error})") from error
+        for number, item in enumerate(items):
+            if not isinstance(item, dict):
+                raise BadInput(f"{self.location}: item {number} (they count from 0) is no object")
+        rows = iter(enumerate(self._as_row(item, text) for item in items))
+        while chunk := list(islice(rows, _TEXT_BATCH_ROWS)):
+            yield chunk
 
 
 def _unsigned_if_needed(values: Sequence[Any]) -> pa.DataType | None:
@@ -166,6 +217,9 @@ def _without_surrogates(value: Any) -> Any:
 TABLES: dict[str, type[Table]] = {
     ".parquet": ParquetTable,
     ".csv": CsvTable,
+    ".tsv": TsvTable,
+    ".txt": ListTable,
+    ".json": JsonArrayTable,
     ".jsonl": JsonLinesTable,
     ".ndjson": JsonLinesTable,
 }

@@ -76,3 +76,12 @@ def test_a_refused_input_leaves_no_directory_behind(tmp_path, content):
     (tmp_path / "mine").mkdir()
     assert score(tmp_path / "list.csv", tmp_path / "mine") == 1
     assert (tmp_path / "mine").exists(), "it was there before"
+
+
+def test_the_same_input_may_be_written_otherwise(tmp_path, monkeypatch):
+    photos, output = good_folder(tmp_path / "in", 5), tmp_path / "out"
+    assert score(photos, output, "--limit", 2) == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert score(Path("../in"), Path("../out")) == 0
+    assert main(["score", f"{photos}/", str(output), "--engine", "fake", "--workers", "0"]) == 0
