@@ -7,6 +7,7 @@ from artimuse.configs.limits import DecodeLimits
 from artimuse.errors import RowError
 from artimuse.io.fetch import fetch
 from artimuse.io.location import Location, local_path
+from artimuse.io.parquet_cells import close_file
 from artimuse.io.prefetch import prefetch
 
 NUM_THREADS = 16
@@ -37,6 +38,7 @@ class Fetcher:
     def close(self) -> None:
         self._threads.shutdown(cancel_futures=True)
         self._cell_thread.shutdown(cancel_futures=True)
+        close_file()
 
     def _fetch(self, location: Location) -> bytes | RowError:
         return fetch(location, self.limits)

@@ -71,6 +71,13 @@ def read_cell(location: str, column: str, row: int) -> Cell:
             raise
 
 
+def close_file() -> None:
+    """Closes the file that `read_cell` keeps open."""
+    with _lock:
+        while _latest:
+            _latest.pop().close()
+
+
 class ParquetCells:
     """One column of one file. Rows that follow each other are read once, slice by slice."""
 

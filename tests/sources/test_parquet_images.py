@@ -266,3 +266,4 @@ def test_a_fetcher_reads_several_files_in_order(tmp_path: Path):
     expected = [bytes([number, row]) for number in range(3) for row in range(50)]
     assert list(fetcher([location_of(row) for row in rows])) == expected
     fetcher.close()
+    assert parquet_cells._latest == [], "a later run is to see the files as they are then"
