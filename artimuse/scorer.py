@@ -1,15 +1,16 @@
 """Scorer = engine + strategy: the same object in a notebook and in a Ray actor."""
 
 # B images, H and W pixels, C = 3 channels, K candidate tokens
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from artimuse.attributes import attributes_named
-from artimuse.configs.engine import DEFAULT_MODEL, Device, DType, EngineConfig, StrategyName
+from artimuse.configs.engine import DEFAULT_MODEL, Device, DType, EngineConfig, EngineName, StrategyName
 from artimuse.configs.limits import DecodeLimits
 from artimuse.engines import open_engine
 from artimuse.errors import EngineFailed, RowError, UnreadableImage
@@ -20,7 +21,12 @@ from artimuse.io.location import Location
 from artimuse.prompts import attribute_question
 from artimuse.scoring import STRATEGIES
 
-ImageLike = str | Path | bytes | Image.Image
+ImageLike = str | Path | bytes | Image.Image | PixelArray
+IMAGES_PER_CHUNK = 64
+"""Images decoded at a time: 39 MB of pixels, however many are asked about."""
+
+
+_NUM_DIMS_OF_MANY = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,9 +39,9 @@ class Score:
     """Points; NaN for an answer that is read as text."""
     entropy: float
     """Nats; NaN likewise."""
-    values_K: FloatArray
+    values_K: FloatArray = field(repr=False)
     """The scores the candidate tokens stand for."""
-    probs_K: FloatArray | None
+    probs_K: FloatArray | None = field(repr=False)
     """Their probabilities; None for strategies that read the score as text."""
 
 
@@ -64,16 +70,15 @@ class Scorer:
         with self.engine.open(pixels_BHWC) as images:
             return self.strategy.ask(images)
 
-    def score(self, images: Sequence[ImageLike]) -> list[Score]:
-        """Scores paths or fsspec URLs, encoded bytes, or PIL images, in the order given.
+    def score(self, images: Iterable[ImageLike]) -> list[Score]:
+        """Scores paths or fsspec URLs, encoded bytes, PIL images, or uint8 arrays (H, W, 3) or (H, W), in their order.
 
         Raises UnreadableImage naming the first image that cannot be read or decoded.
         """
-        if isinstance(images, ImageLike):
-            raise TypeError("score() takes a list of images; for a single one: score([image])[0]")
-        if not images:
-            return []
-        scores = self.score_pixels(_stacked(images))
+        return [score for pixels_BHWC in _chunks(images, "score") for score in self._scores(pixels_BHWC)]
+
+    def _scores(self, pixels_BHWC: PixelArray) -> list[Score]:
+        scores = self.score_pixels(pixels_BHWC)
         return [
             Score(
                 score=float(scores.mean_B[i]),
@@ -82,36 +87,36 @@ class Scorer:
                 values_K=self.strategy.values_K,
                 probs_K=None if scores.probs_BK is None else scores.probs_BK[i],
             )
-            for i in range(len(images))
+            for i in range(len(pixels_BHWC))
         ]
 
     def describe(
-        self, images: Sequence[ImageLike], *, attributes: str = "all", max_new_tokens: int = 256
+        self, images: Iterable[ImageLike], *, attributes: str | Sequence[str] = "all", max_new_tokens: int = 256
     ) -> list[dict[str, Text]]:
-        """Texts by attribute slug for each image; `attributes` is `all`, or slugs separated by commas.
+        """Texts by attribute slug for each image; `attributes` is `all`, or slugs, in a list or separated by commas.
 
         Raises UnreadableImage as `score`, ValueError for an unknown attribute or an engine without texts.
         """
-        if isinstance(images, ImageLike):
-            raise TypeError("describe() takes a list of images; for a single one: describe([image])[0]")
         if "texts" not in self.engine.capabilities:
             raise ValueError(f"{type(self.engine).__name__} gives no texts")
-        asked = attributes_named(attributes)
-        if not images:
-            return []
-        with self.engine.open(_stacked(images)) as encoded:
-            answers = encoded.generate(
-                [attribute_question(attribute) for attribute in asked],
-                rows=np.ones(len(images), dtype=np.bool_),
-                max_new_tokens=max_new_tokens,
-            )
-        return [{attribute.slug: text for attribute, text in zip(asked, texts)} for texts in answers]
+        asked = attributes_named(attributes if isinstance(attributes, str) else ",".join(attributes))
+        described = []
+        for pixels_BHWC in _chunks(images, "describe"):
+            with self.engine.open(pixels_BHWC) as encoded:
+                answers = encoded.generate(
+                    [attribute_question(attribute) for attribute in asked],
+                    rows=np.ones(len(pixels_BHWC), dtype=np.bool_),
+                    max_new_tokens=max_new_tokens,
+                )
+            described += [{attribute.slug: text for attribute, text in zip(asked, texts)} for texts in answers]
+        return described
 
 
 def load(
     model: str = DEFAULT_MODEL,
     *,
     strategy: StrategyName = "ordered_100",
+    engine: EngineName = "transformers",
     device: Device = "auto",
     dtype: DType = "auto",
     batch_size: int | None = None,
@@ -121,16 +126,24 @@ def load(
     `model` is `nano`, a directory, an fsspec URL, or a Hugging Face id with an optional @revision.
     Raises BadCheckpoint if it cannot be found or loaded.
     """
-    config = EngineConfig(model=model, device=device, dtype=dtype, batch_size=batch_size)
+    config = EngineConfig(name=engine, model=model, device=device, dtype=dtype, batch_size=batch_size)
     return Scorer(open_engine(config), STRATEGIES[strategy])
 
 
-def _stacked(images: Sequence[ImageLike]) -> PixelArray:
-    return np.stack([_pixels(image) for image in images])
+def _chunks(images: Iterable[ImageLike], method: str) -> Iterator[PixelArray]:
+    """The pixels of a bounded number of images at a time. Raises TypeError for a single image."""
+    is_one_array = isinstance(images, np.ndarray) and images.ndim < _NUM_DIMS_OF_MANY
+    if is_one_array or isinstance(images, str | Path | bytes | Image.Image):
+        raise TypeError(f"{method}() takes a list of images; for a single one: {method}([image])[0]")
+    left = iter(images)
+    while chunk := [_pixels(image) for image in islice(left, IMAGES_PER_CHUNK)]:
+        yield np.stack(chunk)
 
 
 def _pixels(image: ImageLike) -> PixelArray:
     limits = DecodeLimits()
+    if isinstance(image, np.ndarray):
+        return _converted(_as_image(image))
     if isinstance(image, Image.Image):
         return _converted(image)
     name = f"{len(image)} bytes" if isinstance(image, bytes) else str(image)
@@ -139,6 +152,15 @@ def _pixels(image: ImageLike) -> PixelArray:
     if isinstance(decoded, RowError):
         raise UnreadableImage(f"{name}: {decoded.message} ({decoded.code})")
     return decoded.pixels_HWC
+
+
+def _as_image(pixels: PixelArray) -> Image.Image:
+    is_picture = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
+    if pixels.dtype != np.uint8 or not is_picture or not pixels.size:
+        raise UnreadableImage(
+            f"an array of shape {pixels.shape} and type {pixels.dtype}: expected uint8 of (H, W, 3) or (H, W)"
+        )
+    return Image.fromarray(pixels)
 
 
 def _converted(image: Image.Image) -> PixelArray:

@@ -10,9 +10,10 @@ from PIL import Image
 import artimuse
 from artimuse.attributes import ATTRIBUTES
 from artimuse.configs.engine import EngineConfig
+from artimuse.engines.exact import ExactEngine
 from artimuse.engines.fake import FakeEngine
 from artimuse.errors import BadCheckpoint, EngineFailed, UnreadableImage
-from artimuse.scorer import Scorer
+from artimuse.scorer import IMAGES_PER_CHUNK, Scorer
 from artimuse.scoring import STRATEGIES
 from tests.pictures import encoded, picture, png_that_declares
 
@@ -180,3 +181,59 @@ def test_an_unknown_attribute_is_named(fake: Scorer):
 def test_a_single_image_is_no_list_to_describe(fake: Scorer, photo: Path):
     with pytest.raises(TypeError, match=r"describe\(\[image\]\)\[0\]"):
         fake.describe(photo)
+
+
+def test_arrays_are_images(fake: Scorer):
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 40, 60, 3), dtype=np.uint8)
+    expected = [score.score for score in fake.score([Image.fromarray(image) for image in pixels])]
+    assert [score.score for score in fake.score(list(pixels))] == expected
+    assert [score.score for score in fake.score(pixels)] == expected
+    [grey] = fake.score([pixels[0, :, :, 0]])
+    assert grey.score == fake.score([Image.fromarray(pixels[0, :, :, 0])])[0].score
+    with pytest.raises(TypeError, match=r"for a single one: score\(\[image\]\)\[0\]"):
+        fake.score(pixels[0])
+
+
+@pytest.mark.parametrize(
+    "pixels", [np.zeros((4, 4, 3)), np.zeros((4, 4, 2), np.uint8), np.zeros((0, 4, 3), np.uint8), np.zeros(4, np.uint8)]
+)
+def test_an_array_that_is_no_picture_is_unreadable(fake: Scorer, pixels: np.ndarray):
+    with pytest.raises(UnreadableImage, match="expected uint8 of"):
+        fake.score([pixels])
+
+
+def test_images_may_come_one_after_the_other_and_are_held_a_few_at_a_time(fake: Scorer):
+    num_alive, most_alive = 0, 0
+
+    class Watched(FakeEngine):
+        def open(self, pixels_BHWC):
+            nonlocal num_alive
+            num_alive -= len(pixels_BHWC)
+            return super().open(pixels_BHWC)
+
+    def pictures():
+        nonlocal num_alive, most_alive
+        for number in range(200):
+            num_alive += 1
+            most_alive = max(most_alive, num_alive)
+            yield Image.new("L", (8, 8), number)
+
+    scorer = Scorer(Watched(EngineConfig(name="fake")), STRATEGIES["ordered_100"])
+    scores = [score.score for score in scorer.score(pictures())]
+    assert scores == [score.score for score in fake.score([Image.new("L", (8, 8), number) for number in range(200)])]
+    assert most_alive <= IMAGES_PER_CHUNK
+
+
+def test_attributes_may_be_a_list(fake: Scorer, photo: Path):
+    assert fake.describe([photo], attributes=["overall_gestalt"]) == fake.describe(
+        [photo], attributes="overall_gestalt"
+    )
+
+
+def test_a_score_is_short_to_look_at(fake: Scorer, photo: Path):
+    [score] = fake.score([photo])
+    assert repr(score) == f"Score(score={score.score!r}, std={score.std!r}, entropy={score.entropy!r})"
+
+
+def test_another_engine_may_be_chosen():
+    assert isinstance(artimuse.load("nano", engine="exact", device="cpu").engine, ExactEngine)
