@@ -6,7 +6,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constrai
 # What takes minutes, or more than this installation, is left to `make test-all`.
 PYTEST := $(BIN)/pytest -m "not long and not swift and not vllm"
 
-.PHONY: demo test test-all test-vllm check format nano nano-eval ablations clean
+.PHONY: demo test test-all test-vllm check format train-deps nano nano-eval ablations clean
 
 demo: $(VENV)/.run
 	$(BIN)/artimuse demo
@@ -40,6 +40,9 @@ nano: $(VENV)/.dev
 	$(BIN)/python scripts/train_nano.py
 	$(BIN)/python scripts/nano_eval.py --record
 
+# The trainer's packages, which `make test` installs as well.
+train-deps: $(VENV)/.train
+
 # What it is worth on scenes that it has not seen.
 nano-eval: $(VENV)/.dev
 	$(BIN)/python scripts/nano_eval.py
@@ -61,10 +64,15 @@ $(VENV)/.run: $(VENV)/.made pyproject.toml constraints.txt
 	$(PIP_INSTALL) --editable .
 	touch $@
 
+$(VENV)/.train: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "installing artimuse and the packages of its trainer into $(VENV): a few minutes the first time"
+	$(PIP_INSTALL) --editable '.[train]'
+	touch $@ $(VENV)/.run
+
 $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
 	@echo "installing artimuse and its development tools into $(VENV): a few minutes the first time"
 	$(PIP_INSTALL) --editable '.[dev]'
-	touch $@ $(VENV)/.run
+	touch $@ $(VENV)/.run $(VENV)/.train
 
 $(VENV)-s3/.swift:
 	$(PYTHON) -m venv $(VENV)-s3

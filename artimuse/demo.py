@@ -16,6 +16,7 @@ from artimuse.pipelines.score import run as score
 from artimuse.scenes.draw import save_picture
 from artimuse.scenes.table import choose_scenes
 from artimuse.table.parts import PARTS
+from artimuse.table.verify import DEMO_TABLE
 
 NUM_PICTURES = 48
 NUM_SHOWN = 3
@@ -59,7 +60,7 @@ def run(config: DemoConfig, console: Console) -> DemoReport:
     if images is None:
         images = str(output / "images")
         make_pictures(Path(images))
-    table = output / "table"
+    table = output / DEMO_TABLE
     asked = ScoreConfig(
         input=images,
         output=str(table),

@@ -47,6 +47,9 @@ class RecordFile(Generic[RecordType]):
     def write(self, output: Folder, record: RecordType) -> None:
         output.write(self.name, (json.dumps(record.as_dict(), indent=2, ensure_ascii=False) + "\n").encode())
 
+    def exists(self, output: Folder) -> bool:
+        return output.exists(self.name)
+
     def remove(self, output: Folder) -> None:
         output.remove(self.name)
 

@@ -20,6 +20,8 @@ from artimuse.table.plan import shard_name
 from artimuse.table.record import RUN_FILE, ScoreRecord, Status
 
 MAX_PROBLEMS_SHOWN = 20
+DEMO_TABLE = "table"
+"""Where the table is in the folder of `artimuse demo`."""
 LOWEST, HIGHEST = 0.0, 100.0
 """Scores, in points."""
 # What run.json says of a run that has not come to its end.
@@ -77,6 +79,9 @@ def run(config: VerifyConfig, console: Console) -> VerifyReport:
     """Reads every part whole, and changes nothing. Raises BadOutput if there is no run in OUTPUT."""
     output = Folder.at(config.output)
     record = RUN_FILE.read(output)
+    if record is None and RUN_FILE.exists(output / DEMO_TABLE):
+        output = output / DEMO_TABLE
+        record = RUN_FILE.read(output)
     if record is None:
         raise BadOutput(f"{output.url()} holds no run: there is no {RUN_FILE.name}")
     parts = parts_by_shard(output)

@@ -171,3 +171,9 @@ def test_paths_with_brackets_are_printed_as_they_are(output):
 def test_long_paths_are_folded_and_not_cut():
     output = "/photos/" + "x" * 300
     assert output in shown(report(output=output), width=80).replace(" ", "").replace("\n", "")
+
+
+def test_pictures_that_are_not_read_are_told_from_what_is_no_picture():
+    text = shown(report(skipped={".heic": 3, ".txt": 4, ".dng": 1}), width=200)
+    assert "not read     3 .heic, 1 .dng: write them as JPEG, PNG or WebP" in text
+    assert "not images   4 .txt (left out)" in text

@@ -262,3 +262,12 @@ def test_many_problems_are_counted_and_json_has_them_all(whole: Folder):
     assert shown(report).count("wrong: ") == 20
     assert "and 10 more (--json lists all)" in shown(report)
     assert len(report.as_dict()["problems"]) == 30
+
+
+def test_the_folder_of_the_demo_is_known(output: Folder):
+    table = output / "table"
+    write_manifest(table, num_rows=5)
+    store_part(table, PARTS, 0, score_rows(range(5)))
+    end_run(table, num_rows=5, errors={})
+    report = verify(output)
+    assert (report.output, report.problems, report.num_rows) == (table.url(), (), 5)
