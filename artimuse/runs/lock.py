@@ -125,8 +125,9 @@ def _lock_file(output: Folder) -> Iterator[None]:
             _rewrite(file, b"")
             if is_new and [found.name for found in path.parent.iterdir()] == [LOCK_FILE]:
                 # Nothing came of the run, its INPUT was refused for one.
-                path.unlink()
-                path.parent.rmdir()
+                with suppress(OSError):  # who writes something there in this moment keeps it
+                    path.unlink()
+                    path.parent.rmdir()
 
 
 def _rewrite(file: BinaryIO, data: bytes) -> None:
