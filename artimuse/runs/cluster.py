@@ -9,43 +9,87 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-import ray
 from ray.data import DataContext
 from ray.exceptions import AuthenticationError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+import ray
 from artimuse.errors import ArtiMuseError, ClusterProblem
 
+logger = logging.getLogger(__name__)
+
 CONNECT_TIMEOUT_S = 10.0
+MAX_DIRECTORY_CHARS = 107 - len("/ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
 
 
 def connect(*, debug: bool) -> None:
     """Connects to the cluster of RAY_ADDRESS or of this machine; starts a local one if there is none.
 
-    Raises ClusterProblem if the cluster does not answer or does not accept the token.
+    Raises ClusterProblem if the cluster does not answer, does not accept the token, or does not start.
     """
     if not debug:
         _silence_ray()
     if not ray.is_initialized():
-        _refuse_dead_address(os.environ.get("RAY_ADDRESS", ""))
-        with nullcontext() if debug else _hidden_stderr():
-            try:
-                level = logging.INFO if debug else logging.ERROR
-                ray.init(include_dashboard=False, log_to_driver=debug, logging_level=level)
-            except ConnectionError as error:
-                # To a cluster with tokens the wrong one, or none, looks like no answer at all (Ray 2.60).
-                raise ClusterProblem(
-                    f"cannot connect to Ray: {str(error).splitlines()[0]}; if it runs and wants a token, set"
-                    " RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file with its token"
-                ) from error
-            except AuthenticationError as error:
-                raise ClusterProblem(f"cannot connect to Ray: {str(error).splitlines()[0]}") from error
-            except SystemExit as error:  # Ray's own answer to SIGTERM (Ray 2.60)
-                raise KeyboardInterrupt from error
+        address = os.environ.get("RAY_ADDRESS", "")
+        _refuse_dead_address(address)
+        if address in ("", "local"):
+            _refuse_long_directory()
+        try:
+            _init(debug=debug)
+        except _NotStarted as problem:
+            # A busy machine may need longer than Ray waits for its own processes.
+            logger.warning("%s; trying once more", problem)
+            ray.shutdown()
+            _init(debug=debug)
     context = DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = debug
     # A cluster may need longer than Ray's half hour to get its GPUs; the person watching decides when to give up.
     context.execution_no_progress_timeout_s = -1
+
+
+class _NotStarted(ClusterProblem):
+    """Ray may start at another attempt."""
+
+
+def _init(*, debug: bool) -> None:
+    """Raises ClusterProblem."""
+    with nullcontext() if debug else _hidden_stderr():
+        try:
+            level = logging.INFO if debug else logging.ERROR
+            ray.init(include_dashboard=False, log_to_driver=debug, logging_level=level)
+        except ConnectionError as error:
+            # To a cluster with tokens the wrong one, or none, looks like no answer at all (Ray 2.60).
+            raise ClusterProblem(
+                f"cannot connect to Ray: {_first_line(error)}; if it runs and wants a token, set"
+                " RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file with its token"
+            ) from error
+        except AuthenticationError as error:
+            raise ClusterProblem(f"cannot connect to Ray: {_first_line(error)}") from error
+        except SystemExit as error:  # Ray's own answer to SIGTERM (Ray 2.60)
+            raise KeyboardInterrupt from error
+        except Exception as error:
+            raise _NotStarted(
+                f"Ray does not start: {_first_line(error)} (its logs are in {_directory()}/ray/session_latest/logs);"
+                " --workers 0 does without"
+            ) from error
+
+
+def _refuse_long_directory() -> None:
+    """Raises ClusterProblem if Ray cannot make its sockets: it would wait for half a minute, and not say why."""
+    if len(_directory()) > MAX_DIRECTORY_CHARS:
+        raise ClusterProblem(
+            f"Ray does not start: its sockets are to be in {_directory()}, and the path of a socket may have 107"
+            f" characters; set RAY_TMPDIR to a directory of at most {MAX_DIRECTORY_CHARS}, such as /tmp"
+        )
+
+
+def _directory() -> str:
+    """Where Ray keeps its sessions (Ray 2.60)."""
+    return os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _refuse_dead_address(address: str) -> None:

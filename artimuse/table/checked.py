@@ -20,7 +20,9 @@ def open_checked(file: BinaryIO) -> pq.ParquetFile:
 
     Its columns stand in it twice: Parquet's own, which no checksum covers, and Arrow's.
     """
-    parquet = pq.ParquetFile(file, page_checksum_verification=True)
+    # In this thread alone: a thread of Arrow's that lets go of a Python file while the interpreter ends aborts the process
+    # (pyarrow 25).
+    parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
     try:
         written = pa.ipc.read_schema(pa.BufferReader(base64.b64decode(parquet.metadata.metadata[_SCHEMA_KEY])))
     except (KeyError, TypeError, ValueError) as error:
@@ -33,4 +35,4 @@ def open_checked(file: BinaryIO) -> pq.ParquetFile:
 def read_checked(file: BinaryIO, columns: Sequence[str] | None = None) -> pa.Table:
     """All rows, or some columns of them. Raises one of `DAMAGED`."""
     with open_checked(file) as parquet:
-        return parquet.read(columns)
+        return parquet.read(columns, use_threads=False)

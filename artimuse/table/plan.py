@@ -99,7 +99,7 @@ def read_plan_rows(output: Folder, shard: int, offsets: Sequence[int] | npt.NDAr
             raise ValueError(f"{shard_name(shard)} has {starts[-1]} rows; got offsets {wanted.min()} to {wanted.max()}")
         group_of_row = np.searchsorted(starts, wanted, side="right") - 1
         groups = np.unique(group_of_row)
-        table = file.read_row_groups(groups.tolist())
+        table = file.read_row_groups(groups.tolist(), use_threads=False)
     first_read = np.cumsum([0, *(sizes[group] for group in groups)])
     position = first_read[np.searchsorted(groups, group_of_row)] + wanted - starts[group_of_row]
     return table.take(position)
