@@ -14,7 +14,7 @@ from artimuse.configs.engine import DEFAULT_MODEL, Device, DType, EngineConfig, 
 from artimuse.configs.limits import DecodeLimits
 from artimuse.engines import open_engine
 from artimuse.errors import EngineFailed, RowError, UnreadableImage
-from artimuse.images.decode import decode, resize
+from artimuse.images.decode import decode, own_pixel_limit, resize
 from artimuse.interfaces import Engine, FloatArray, PixelArray, ScoreDistribution, ScoreStrategy, Text
 from artimuse.io.fetch import fetch
 from artimuse.io.location import Location
@@ -136,8 +136,10 @@ def _chunks(images: Iterable[ImageLike], method: str) -> Iterator[PixelArray]:
     if is_one_array or isinstance(images, str | Path | bytes | Image.Image):
         raise TypeError(f"{method}() takes a list of images; for a single one: {method}([image])[0]")
     left = iter(images)
-    while chunk := [_pixels(image) for image in islice(left, IMAGES_PER_CHUNK)]:
-        yield np.stack(chunk)
+    while chunk := list(islice(left, IMAGES_PER_CHUNK)):
+        with own_pixel_limit():
+            pixels_BHWC = np.stack([_pixels(image) for image in chunk])
+        yield pixels_BHWC
 
 
 def _pixels(image: ImageLike) -> PixelArray:

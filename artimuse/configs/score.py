@@ -120,6 +120,8 @@ class ScoreConfig(InputOptions, ModelOptions, TextOptions, RunOptions, LimitOpti
     """
 
     def __post_init__(self) -> None:
+        if self.uri_column and self.image_column:
+            raise ValueError("--uri-column and --image-column: INPUT has its images inside, or says where they are")
         if not 0 <= self.max_failed <= 1:
             raise ValueError(f"--max-failed {self.max_failed}: expected a fraction from 0 to 1")
         if self.batch_size is not None and self.batch_size < 1:

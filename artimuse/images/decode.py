@@ -78,11 +78,9 @@ def _decode(data: bytes, limits: DecodeLimits) -> DecodedImage | RowError:
 
 
 def decoder_versions() -> dict[str, str]:
-    """Pillow and what it decodes and unpacks with: pixels may differ from one version to another."""
-    return {"pillow": PIL.__version__} | {
-        name: str(features.version(feature) or "none")
-        for name, feature in (("libjpeg_turbo", "libjpeg_turbo"), ("zlib", "zlib"), ("webp", "webp"))
-    }
+    """Pillow and the libraries that it decodes with: pixels may differ from one version to another."""
+    libraries = ("libjpeg_turbo", "zlib", "webp", "avif", "jpg_2000", "libtiff")
+    return {"pillow": PIL.__version__} | {name: str(features.version(name) or "none") for name in libraries}
 
 
 def resize(image: Image.Image) -> PixelArray:

@@ -36,7 +36,8 @@ class Fetcher:
         return map(self._fetch, locations)
 
     def close(self) -> None:
-        self._threads.shutdown(cancel_futures=True)
+        """Begins nothing new, and does not wait for servers that have not answered yet."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
         self._cell_thread.shutdown(cancel_futures=True)
         close_file()
 

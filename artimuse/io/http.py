@@ -12,7 +12,7 @@ import aiohttp
 from fsspec.asyn import get_loop, sync
 
 from artimuse.configs.limits import HttpAccess
-from artimuse.io.retries import FinalAnswer, Silent, whole, with_retries
+from artimuse.io.retries import FinalAnswer, Silent, describe, whole, with_retries
 from artimuse.io.store import TooLarge
 
 MAX_REDIRECTS = 5
@@ -56,7 +56,7 @@ async def _read(url: str, access: HttpAccess, max_bytes: int) -> bytes:
                 raise RefusedByServer(f"no such host: {error.host}") from error
             raise Silent(f"the name of the host cannot be looked up: {error.host}") from error
         except TimeoutError as error:
-            raise Silent(f"no answer for {TIMEOUT.sock_read:.0f} s") from error
+            raise Silent(describe(error)) from error
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, PermissionError):
                 raise error.os_error from error

@@ -34,8 +34,9 @@ def local_path(location: str) -> str | None:
 
     `file://` URIs are percent-decoded to exact bytes, so that names that are not UTF-8 survive in a table.
     """
-    if location.startswith("file://"):
-        return os.fsdecode(unquote_to_bytes(location.removeprefix("file://")))
+    for scheme in ("file://", "local://"):
+        if location.startswith(scheme):
+            return os.fsdecode(unquote_to_bytes(location.removeprefix(scheme)))
     return None if _URL.match(location) else location
 
 

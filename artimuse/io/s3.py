@@ -32,7 +32,7 @@ Result = TypeVar("Result")
 class S3Store(Store):
     """S3, with our retries in place of those of s3fs and botocore; only uploads have the client's own.
 
-    Paths are `bucket/key`. Any key is taken as it is, also one that holds `?versionId=` or ends in `/`.
+    Paths are `bucket/key`. Reads and listings take any key as it is, also one that holds `?versionId=` or ends in `/`.
     """
 
     def __init__(self) -> None:

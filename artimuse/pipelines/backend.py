@@ -1,6 +1,6 @@
 """Where the work of a scoring run is done: on a Ray cluster (`on_ray.py`), or in this process (`in_process.py`)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,7 +54,7 @@ class Backend(Protocol):
 
     def receipts(
         self, job: ScoreJob, units: Sequence[Unit], *, rows_per_part: int, stop: StopRequest
-    ) -> Iterator[Receipt]:
+    ) -> Generator[Receipt, None, None]:
         """Does the work, and yields a receipt for every part as it is written.
 
         After a stop request only of what is in flight, as long as its grace lasts. Raises the ArtiMuseError of the

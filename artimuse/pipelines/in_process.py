@@ -1,6 +1,6 @@
 """The work of a scoring run in this process, without Ray: for small inputs, notebooks and tests (`--workers 0`)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -13,12 +13,13 @@ from artimuse.pipelines.backlog import Unit
 from artimuse.pipelines.parity import ParityCertificate, certify_run
 from artimuse.pipelines.record import ModelFacts
 from artimuse.pipelines.rows import Receipt, RowDecoder, RowWriter, ScoreJob, open_scorer
-from artimuse.runs.own_device import own_device
+from artimuse.runs.own_device import free_device_memory, own_device
 from artimuse.runs.signals import StopRequest
 from artimuse.table.compaction import compact_shard
 
-# Rows decoded before they are scored: 19 MB of pixels, and how long a stop request may have to wait.
+# Rows decoded before they are scored: 19 MB of pixels, and how long a stop request may have to wait. Texts take longer.
 ROWS_PER_CHUNK = 32
+DESCRIBED_ROWS_PER_CHUNK = 8
 WORKER = "this process"
 
 
@@ -28,8 +29,9 @@ class InProcess:
     num_workers = 1
 
     def __init__(self) -> None:
-        self._scorers: dict[bool, Callable[[pa.Table], pa.Table]] = {}
-        """The scorers by whether the rows exist. They are made once, although there are several calls of `receipts`."""
+        self._scorer: Callable[[pa.Table], pa.Table] | None = None
+        """Made once, although there are several calls of `receipts`; another one for rows that exist."""
+        self._describes = False
 
     def open(self, config: ScoreConfig, model: ModelFacts) -> ScoreConfig:
         device = _device(config)
@@ -44,20 +46,28 @@ class InProcess:
 
     def receipts(
         self, job: ScoreJob, units: Sequence[Unit], *, rows_per_part: int, stop: StopRequest
-    ) -> Iterator[Receipt]:
+    ) -> Generator[Receipt, None, None]:
         with own_pixel_limit(), RowDecoder(job) as decode:
-            if job.rows_exist not in self._scorers:
-                self._scorers[job.rows_exist] = open_scorer(job, WORKER)
-            score, write = self._scorers[job.rows_exist], RowWriter(job)
+            score, write = self._open_scorer(job), RowWriter(job)
+            rows_per_chunk = DESCRIBED_ROWS_PER_CHUNK if job.texts else ROWS_PER_CHUNK
             for unit in units:
                 scored = []
-                for rows in decode(unit.shard, unit.offsets, unit.attempt, ROWS_PER_CHUNK):
-                    scored.append(score(rows))
+                for rows in decode(unit.shard, unit.offsets, unit.attempt, rows_per_chunk):
                     if stop.is_set:
                         break
-                yield from write(pa.concat_tables(scored))
+                    scored.append(score(rows))
+                if scored:
+                    yield from write(pa.concat_tables(scored))
                 if stop.is_set:
                     return
+
+    def _open_scorer(self, job: ScoreJob) -> Callable[[pa.Table], pa.Table]:
+        if self._scorer is None or self._describes != job.rows_exist:
+            # One network at a time: two may not fit.
+            self._scorer = None
+            free_device_memory()
+            self._scorer, self._describes = open_scorer(job, WORKER), job.rows_exist
+        return self._scorer
 
     def compact(self, output: Folder, shard: int, *, is_complete: bool, stop: StopRequest) -> None:
         compact_shard(output, shard, is_complete=is_complete)
@@ -67,6 +77,8 @@ class InProcess:
 
 
 def _device(config: ScoreConfig) -> Device:
-    if config.engine == "fake" or config.num_gpus == 0:
+    if config.num_gpus:
+        return own_device("cuda", option=f"--num-gpus {config.num_gpus:g}")
+    if config.num_gpus == 0 or (config.engine == "fake" and config.device == "auto"):
         return "cpu"
-    return own_device("cuda" if config.num_gpus and config.device != "cpu" else config.device)
+    return own_device(config.device)

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 
 import ray
@@ -59,7 +59,7 @@ class OnRay:
 
     def receipts(
         self, job: ScoreJob, units: Sequence[Unit], *, rows_per_part: int, stop: StopRequest
-    ) -> Iterator[Receipt]:
+    ) -> Generator[Receipt, None, None]:
         admission = make_admission()
         graph = run_graph(job, units, self.workers, admission, rows_per_part=rows_per_part)
         return _until_stopped(graph, admission, stop)
@@ -94,7 +94,9 @@ def _certify(job: ScoreJob, num_rows: int, tolerance: float | None) -> ParityCer
     return certify_run(job, num_rows=num_rows, tolerance=tolerance)
 
 
-def _until_stopped(graph: Iterator[Receipt], admission: AdmissionHandle, stop: StopRequest) -> Iterator[Receipt]:
+def _until_stopped(
+    graph: Iterator[Receipt], admission: AdmissionHandle, stop: StopRequest
+) -> Generator[Receipt, None, None]:
     """The receipts of a graph; after a stop request, of those rows only that workers had begun."""
     # In a thread, because waiting for a receipt must not keep a stop request waiting.
     results: queue.SimpleQueue[Receipt | BaseException | None] = queue.SimpleQueue()

@@ -1,7 +1,6 @@
 """Proof that an engine scores as the plain reference does: both score the same images, and the scores are compared."""
 
 # B images, H and W pixels, C = 3 channels
-import gc
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import Any
@@ -13,6 +12,7 @@ from artimuse.engines import open_engine, reference_of
 from artimuse.errors import ParityFailed
 from artimuse.interfaces import FloatArray, PixelArray, ScoreStrategy
 from artimuse.pipelines.rows import RowDecoder, ScoreJob, pixels_of
+from artimuse.runs.own_device import free_device_memory
 from artimuse.scorer import Scorer
 from artimuse.scoring import STRATEGIES
 
@@ -92,8 +92,9 @@ def certify(
     if reference is None:
         raise ValueError(f"engine {config.name} has no reference")
     expected_B = _scores(replace(config, name=reference), strategy, pixels_BHWC)
-    _free_device_memory()
+    free_device_memory()
     found_B = _scores(config, strategy, pixels_BHWC)
+    free_device_memory()
     return ParityCertificate(
         engine=config.name,
         reference=reference,
@@ -121,15 +122,6 @@ def _sample(job: ScoreJob, num_rows: int) -> PixelArray:
 
 def _scores(config: EngineConfig, strategy: ScoreStrategy, pixels_BHWC: PixelArray) -> FloatArray:
     return Scorer(open_engine(config), strategy).score_pixels(pixels_BHWC).mean_B
-
-
-def _free_device_memory() -> None:
-    """Other libraries than torch cannot use what torch keeps for itself."""
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _compared(found_B: FloatArray, expected_B: FloatArray) -> dict[str, Any]:

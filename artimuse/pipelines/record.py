@@ -20,6 +20,7 @@ from artimuse.prompts import attribute_question
 from artimuse.runs.record import now, package_versions
 from artimuse.scoring import STRATEGIES
 from artimuse.table.condition import EVERY_ROW
+from artimuse.table.open import has_rows
 from artimuse.table.plan import PlanFacts
 from artimuse.table.record import RUN_FILE, ScoreRecord
 
@@ -56,16 +57,18 @@ class ModelFacts:
 def new_record(config: ScoreConfig, output: Folder, model: ModelFacts, plan: PlanFacts) -> ScoreRecord:
     """run.json as it stands before the first row of this run. `config` has its device and precision resolved."""
     earlier = RUN_FILE.read(output)
+    fingerprints = _fingerprints(config, output, model)
+    is_same = earlier is not None and earlier.fingerprints.get("score") == fingerprints["score"]
     return ScoreRecord(
         artimuse=artimuse.__version__,
         status="running",
         started_at=now(),
         note=model.note,
-        fingerprints=_fingerprints(config, output, model),
+        fingerprints=fingerprints,
         plan=plan,
         config=asdict(config) | {"input": _absolute(config.input), "output": output.url()},
         # Of a run that was killed, until this one is compared itself.
-        parity=earlier.parity if earlier else None,
+        parity=earlier.parity if earlier and is_same else None,
         starts=(*earlier.starts, earlier.start) if earlier else (),
         versions={"python": platform.python_version(), **package_versions(_VERSIONS_OF)},
     )
@@ -86,7 +89,8 @@ def plan_fingerprint(config: ScoreConfig) -> Mapping[str, Any]:
         "input": _absolute(config.input),
         "image_column": config.image_column,
         "uri_column": config.uri_column,
-        "tar_ids": config.tar_ids,
+        # Records of versions without this option have nothing here either.
+        "tar_ids": None if config.tar_ids == "keys" else config.tar_ids,
         "image_metadata": config.image_metadata,
     }
 
@@ -99,7 +103,7 @@ def _fingerprints(config: ScoreConfig, output: Folder, model: ModelFacts) -> Map
         fingerprints["decoder"] = earlier.fingerprints["decoder"]
     if texts:
         fingerprints["texts"] = _texts_fingerprint(config, texts, model)
-    elif earlier and "texts" in earlier.fingerprints:
+    elif earlier and "texts" in earlier.fingerprints and has_rows(output):
         # Texts that are there stay what they are, also when a run asks for none.
         fingerprints["texts"] = earlier.fingerprints["texts"]
     fingerprints["score"] = {

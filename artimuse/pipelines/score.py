@@ -222,7 +222,9 @@ class ScoreRun:
             facts = _checked_facts(self.output)
         report = self._report(facts)
         num_left = num_images - facts.num_rows
-        status: Status = "limited" if num_left else "finished"
+        # Rows are missing without a limit if damaged parts turned up at the end.
+        unfinished: Status = "interrupted" if self.config.limit is None else "limited"
+        status: Status = unfinished if num_left else "finished"
         earlier = RUN_FILE.read(self.output)
         # A run that was killed after its last part has left the table whole and its record open.
         if tally.num_rows or earlier is None or earlier.status != status:

@@ -38,7 +38,7 @@ def find_witnesses(output: Folder, limits: DecodeLimits) -> list[Location]:
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
     if not witnesses:
-        logger.warning("none of %d images of INPUT can be read here: nodes are not asked whether they can", len(images))
+        logger.warning("none of %d images of INPUT can be read here: no node is checked for INPUT", len(images))
     return witnesses
 
 

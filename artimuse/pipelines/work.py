@@ -1,6 +1,7 @@
 """Working off a backlog: units go to the backend, their receipts are counted, and whole shards are compacted."""
 
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -75,13 +76,18 @@ class Work:
         units = backlog.units(rows_per_part, shards)
         with self.stop.draining():
             while not self.stop.is_set and (window := list(islice(units, self._units_per_graph))):
-                for receipt in self.backend.receipts(job, window, rows_per_part=rows_per_part, stop=self.stop):
-                    self.lock.check()
-                    self.tally.add(receipt, rows_exist=job.rows_exist)
-                    failed = sum(receipt.text_problems.values()) + (0 if job.rows_exist else receipt.num_failed)
-                    self.progress.advance(rows=receipt.num_rows, failed=failed, began_at=receipt.began_at)
-                    shards.count(receipt)
+                receipts = self.backend.receipts(job, window, rows_per_part=rows_per_part, stop=self.stop)
+                with closing(receipts):
+                    for receipt in receipts:
+                        self.lock.check()
+                        self._count(receipt, rows_exist=job.rows_exist)
+                        shards.count(receipt)
             shards.finish()
+
+    def _count(self, receipt: Receipt, *, rows_exist: bool) -> None:
+        self.tally.add(receipt, rows_exist=rows_exist)
+        failed = sum(receipt.text_problems.values()) + (0 if rows_exist else receipt.num_failed)
+        self.progress.advance(rows=receipt.num_rows, failed=failed, began_at=receipt.began_at)
 
     def _rows_per_part(self, num_rows: int) -> int:
         """Full parts for large runs; for small ones, enough parts that every worker gets some."""

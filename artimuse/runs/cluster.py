@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+import ray
 from ray.data import DataContext
 from ray.exceptions import AuthenticationError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-import ray
 from artimuse.errors import ArtiMuseError, ClusterProblem
 
 logger = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ def _refuse_long_directory() -> None:
 
 def _directory() -> str:
     """Where Ray keeps its sessions (Ray 2.60)."""
-    return os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+    return str(Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp").absolute())
 
 
 def _first_line(error: Exception) -> str:

@@ -123,9 +123,10 @@ def _lock_file(output: Folder) -> Iterator[None]:
             yield
         finally:
             _rewrite(file, b"")
-            if is_new and [found.name for found in path.parent.iterdir()] == [LOCK_FILE]:
-                # Nothing came of the run, its INPUT was refused for one.
-                with suppress(OSError):  # who writes something there in this moment keeps it
+            # The run may have written nothing, for example because its INPUT was refused. Who writes something there in
+            # this moment keeps it.
+            with suppress(OSError):
+                if is_new and [found.name for found in path.parent.iterdir()] == [LOCK_FILE]:
                     path.unlink()
                     path.parent.rmdir()
 

@@ -20,8 +20,9 @@ from artimuse.sources.tables import TABLES
 from artimuse.sources.tars import TarSource
 
 _ACCEPTED = (
-    f"INPUT can be a folder, a quoted glob, one image, a manifest ({', '.join(TABLES)}) with a column `uri`, or images "
-    "inside .tar or .parquet files: one, a folder or a glob of them. Each may be on a URL such as s3://"
+    "INPUT can be a folder, a quoted glob, one image, a manifest (.parquet, .csv, .tsv, .jsonl, .json) with a column"
+    " `uri`, a list of paths (.txt), or images inside .tar or .parquet files: one, a folder or a glob of them. Each may"
+    " be on a URL such as s3://"
 )
 # In the order of preference: downloaders write tables of URLs beside their tars.
 _CONTAINERS = (".tar", ".parquet")
@@ -52,9 +53,9 @@ def open_source(
         raise BadInput(f"{input}: not Parquet, and has no column `{image_column}` (--image-column)")
     if files:
         return TarSource(files, suffixes=suffixes, ids=tar_ids)
-    if uri_column and suffix not in TABLES:
+    if uri_column and (suffix not in TABLES or _is_glob(location)):
         raise BadInput(
-            f"{input}: not a manifest ({', '.join(TABLES)}), and has no column `{uri_column}` (--uri-column)"
+            f"{input}: not one manifest ({', '.join(TABLES)}), and has no column `{uri_column}` (--uri-column)"
         )
     if _is_folder(location, suffix, suffixes):
         return FolderSource(location.rstrip("/") or "/", suffixes=suffixes)

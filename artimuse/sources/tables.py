@@ -120,6 +120,8 @@ class JsonLinesTable:
     line.
     """
 
+    unit = "lines"
+
     def __init__(self, location: str) -> None:
         self.location = location
         self.schema = pa.schema([])
@@ -130,7 +132,7 @@ class JsonLinesTable:
                 try:
                     self.schema = _unified(self.schema, found)
                 except pa.ArrowException as error:
-                    raise BadInput(f"{location}, {_line_range(chunk)}: {error}") from error
+                    raise BadInput(f"{location}, {self._range(chunk)}: {error}") from error
         try:
             pq.ParquetWriter(pa.BufferOutputStream(), self.schema).close()
         except pa.ArrowNotImplementedError as error:  # a column of nothing but `{}`
@@ -146,6 +148,9 @@ class JsonLinesTable:
         rows = ((number, self._parsed(number, text)) for number, text in _lines(self.location, file) if text.strip())
         while chunk := list(islice(rows, _TEXT_BATCH_ROWS)):
             yield chunk
+
+    def _range(self, chunk: Sequence[_JsonRow]) -> str:
+        return f"{self.unit} {chunk[0][0]} to {chunk[-1][0]}"
 
     def _parsed(self, number: int, text: str) -> dict[str, Any]:
         try:
@@ -164,11 +169,13 @@ class JsonLinesTable:
         try:
             return pa.array(values, kind or _unsigned_if_needed(values))
         except (ValueError, TypeError, OverflowError, pa.ArrowException) as error:
-            raise BadInput(f"{self.location}, {_line_range(chunk)}: column {name}: {error}") from error
+            raise BadInput(f"{self.location}, {self._range(chunk)}: column {name}: {error}") from error
 
 
 class JsonArrayTable(JsonLinesTable):
     """One JSON array of objects, which is read into memory; a file with an object per line is read as such."""
+
+    unit = "items or lines"
 
     def _chunks(self, file: BinaryIO) -> Iterator[list[_JsonRow]]:
         start = file.read(_MAX_START_BYTES).lstrip(codecs.BOM_UTF8).lstrip()
@@ -176,9 +183,11 @@ class JsonArrayTable(JsonLinesTable):
         if not start.startswith(b"["):
             yield from super()._chunks(file)
             return
-        text = file.read().decode("utf-8-sig", "replace")
         try:
+            text = file.read().decode("utf-8-sig")
             items = json.loads(text)
+        except UnicodeDecodeError as error:
+            raise BadInput(f"{self.location}: not UTF-8 text ({error.reason} at byte {error.start})") from error
         except ValueError as error:
             raise BadInput(f"{self.location}: not JSON ({error})") from error
         for number, item in enumerate(items):
@@ -243,7 +252,3 @@ def _lines(location: str, file: BinaryIO) -> Iterator[tuple[int, str]]:
             raise BadInput(
                 f"{location}, line {number}: not UTF-8 text ({error.reason} at byte {error.start})"
             ) from error
-
-
-def _line_range(chunk: Sequence[_JsonRow]) -> str:
-    return f"lines {chunk[0][0]} to {chunk[-1][0]}"

@@ -39,24 +39,24 @@ def check_uris(location: str, uris: pa.Array, *, first_row: int, allow_http: boo
         row = pc.index(is_refused, True).as_py()
         return None if row < 0 else f"{location}: {uris[row]} in row {first_row + row}"
 
-    if place := where(pc.match_substring_regex(uris, _IS_CHAINED)):
-        raise BadInput(f"{place} has a URL inside another one, which is not fetched")
-    if not allow_http and (place := where(pc.match_substring_regex(uris, _IS_HTTP))):
+    if found := where(pc.match_substring_regex(uris, _IS_CHAINED)):
+        raise BadInput(f"{found} has a URL inside another one, which is not fetched")
+    if not allow_http and (found := where(pc.match_substring_regex(uris, _IS_HTTP))):
         raise BadInput(
-            f"{place} is an http(s) URL, and those are not fetched. Download the "
+            f"{found} is an http(s) URL, and those are not fetched. Download the "
             "images first, put them where fsspec can read them in bulk, such as s3://, or give --allow-http."
         )
     schemes = pc.utf8_lower(pc.struct_field(pc.extract_regex(uris, _SCHEME), 0))
     for scheme in pc.unique(schemes.drop_null()).to_pylist():
         if scheme in _HTTP:
             continue
-        place = where(pc.equal(schemes, scheme))
+        found = where(pc.equal(schemes, scheme))
         if scheme not in SCHEMES:
-            raise BadInput(f"{place}: URIs with {scheme}:// are not read; those that are begin with {_LISTED}")
+            raise BadInput(f"{found}: URIs with {scheme}:// are not read; those that are begin with {_LISTED}")
         try:
             fsspec.get_filesystem_class(scheme)
         except (ValueError, ImportError) as error:
-            raise BadInput(f"{place}: {scheme}:// URIs cannot be read here ({error})") from error
+            raise BadInput(f"{found}: {scheme}:// URIs cannot be read here ({error})") from error
 
 
 def _resolve(location: str, uri: str) -> str:

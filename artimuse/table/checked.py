@@ -20,8 +20,8 @@ def open_checked(file: BinaryIO) -> pq.ParquetFile:
 
     Its columns stand in it twice: Parquet's own, which no checksum covers, and Arrow's.
     """
-    # In this thread alone: a thread of Arrow's that lets go of a Python file while the interpreter ends aborts the process
-    # (pyarrow 25).
+    # In this thread alone: a thread of Arrow's that lets go of a Python file while the interpreter ends aborts the
+    # process (pyarrow 26).
     parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
     try:
         written = pa.ipc.read_schema(pa.BufferReader(base64.b64decode(parquet.metadata.metadata[_SCHEMA_KEY])))

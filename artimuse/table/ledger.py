@@ -1,6 +1,6 @@
 """Which rows are done, from the parts alone: a row is done if and only if it is in a readable part."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow.dataset import ParquetFileFormat, ParquetFragmentScanOptions, dataset
 
-from artimuse.errors import BadOutput
+from artimuse.errors import BadInput, BadOutput
 from artimuse.interfaces import BoolArray
 from artimuse.io.folder import Folder
 from artimuse.table.condition import Condition
@@ -70,6 +70,18 @@ class Ledger:
         names = self.parts_by_shard.get(shard, [])
         if not names:
             return np.empty(0, dtype=np.int64)
+        try:
+            return self._selected(shard, names, condition)
+        except BadInput:
+            damaged = [name for name in names if read_part(self.output, PARTS, name, condition.schema.names) is None]
+            if not damaged:
+                raise
+        # They are removed now, and their rows come again.
+        self._packed.pop(shard, None)
+        self.parts_by_shard[shard] = [name for name in names if name not in damaged]
+        return self.offsets_where(shard, condition)
+
+    def _selected(self, shard: int, names: Sequence[str], condition: Condition) -> npt.NDArray[np.int64]:
         paths = [self.output.path(f"{PARTS}/{name}") for name in names]
         filesystem = self.output.arrow_filesystem
         parts = dataset(paths, schema=condition.schema, filesystem=filesystem, format=_CHECKED)

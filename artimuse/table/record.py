@@ -13,7 +13,7 @@ Status = Literal["running", "interrupted", "limited", "finished"]
 # An output without texts may get its first ones under any settings.
 # Outputs of versions that did not know of decoders have none.
 _OPTIONAL_KINDS = ("texts", "decoder")
-_HINTS = {"decoder": "--accept-decoder goes on"}
+_HINTS = {"decoder": "--accept-decoder allows it"}
 """What to do about a difference, by kind, if it need not be avoided."""
 _MAY_BE_ABSENT = ("parity", "finished_at", "report", "starts")
 

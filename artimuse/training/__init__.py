@@ -5,3 +5,5 @@ of examples in OUTPUT, and their seeded order. The number of a step says which e
 what each worker does, on Ray (`on_ray.py`) or in this process (`in_process.py`); `checkpoint.py` is what survives it;
 `export/` makes a model of a checkpoint.
 """
+
+import artimuse.runs  # noqa: F401 - before Ray: it sets what Ray reads on import

@@ -1,7 +1,6 @@
 """Training in this process, by one worker and without Ray: for small runs, notebooks and tests (`--workers 0`)."""
 
 import atexit
-import gc
 import os
 import warnings
 from collections.abc import Iterator
@@ -15,9 +14,10 @@ from torch import distributed
 from artimuse.configs.engine import Device, chosen_dtype
 from artimuse.configs.train import TrainConfig
 from artimuse.errors import ArtiMuseError, ClusterProblem, TrainingFailed
+from artimuse.images.decode import own_pixel_limit
 from artimuse.io.folder import Folder
 from artimuse.io.retries import describe
-from artimuse.runs.own_device import own_device
+from artimuse.runs.own_device import free_device_memory, own_device
 from artimuse.training.backend import EXPORT_FOLDER, Control
 from artimuse.training.export.export import export
 from artimuse.training.job import TrainJob
@@ -48,7 +48,7 @@ class InProcess:
         return reporter.status
 
     def export(self, output: Folder, device: Device) -> int:
-        _free_memory(device)
+        free_device_memory()  # of the worker, whose network and optimizer refer to each other
         return export(output, output / EXPORT_FOLDER, layout="native", step=None, device=device).step
 
 
@@ -78,7 +78,7 @@ def _as_the_only_worker(device: Device) -> Iterator[None]:
     os.environ["LOCAL_RANK"] = "0"  # DeepSpeed asks for what its launcher would set
     devices = [torch.cuda.current_device()] if device == "cuda" else []
     try:
-        with torch.random.fork_rng(devices), warnings.catch_warnings():
+        with torch.random.fork_rng(devices), own_pixel_limit():
             # What DeepSpeed and peft use of torch and transformers is deprecated; on Ray nobody sees that either.
             warnings.simplefilter("ignore", FutureWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -112,10 +112,3 @@ def _join_group_of_one(device: Device) -> None:
 
 def _group_backend(device: Device) -> str:
     return "nccl" if device == "cuda" else "gloo"
-
-
-def _free_memory(device: Device) -> None:
-    """The worker's network and optimizer refer to each other, so they are still there when training has ended."""
-    gc.collect()
-    if device == "cuda":
-        torch.cuda.empty_cache()

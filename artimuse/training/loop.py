@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 from typing import Any
 
+from artimuse.images.decode import leave_limits_to_decode
 from artimuse.training.job import FINAL_ERRORS, TrainJob
 from artimuse.training.status import Reporter
 
@@ -15,6 +16,7 @@ def train_loop(loop_config: dict[str, Any]) -> None:
     if job.reporter.read().problem:
         return
     limit_threads(job.config)
+    leave_limits_to_decode()
     with ExitStack() as stack:
         try:
             worker = Worker(job, stack)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -46,7 +47,7 @@ def test_a_gpu_that_this_process_does_not_have_is_refused(tmp_path, capsys, monk
     assert not (tmp_path / "out" / "scores").exists()
 
 
-def test_a_stop_keeps_what_is_decoded_and_the_same_command_goes_on(tmp_path, capsys, monkeypatch):
+def test_a_stop_keeps_what_is_scored_and_the_same_command_goes_on(tmp_path, capsys, monkeypatch):
     """Asked for after the second chunk of 8 images, within a part of 50."""
     good_folder(tmp_path / "in", 200)
     monkeypatch.setattr(in_process, "ROWS_PER_CHUNK", 8)
@@ -60,11 +61,32 @@ def test_a_stop_keeps_what_is_decoded_and_the_same_command_goes_on(tmp_path, cap
 
     monkeypatch.setattr(RowDecoder, "__call__", decode_and_stop)
     assert score(tmp_path / "in", tmp_path / "out", *FAKE) == 4
-    assert row_numbers(tmp_path / "out") == list(range(16))
-    assert "interrupted: 16 of 200 images are done; the same command goes on from there" in capsys.readouterr().err
+    assert row_numbers(tmp_path / "out") == list(range(8))
+    assert "interrupted: 8 of 200 images are done; the same command goes on from there" in capsys.readouterr().err
     assert json.loads((tmp_path / "out" / "run.json").read_text())["status"] == "interrupted"
     assert score(tmp_path / "in", tmp_path / "out", *FAKE) == 0
     assert row_numbers(tmp_path / "out") == list(range(200))
+
+
+def test_one_network_is_held_at_a_time(tmp_path, monkeypatch):
+    """Also by a run that scores some images and describes others that are scored already."""
+    alive: list[weakref.ref] = []
+    open_scorer = in_process.open_scorer
+
+    def opened(*arguments):
+        assert [found for found in alive if found()] == []
+        scorer = open_scorer(*arguments)
+        alive.append(weakref.ref(scorer))
+        return scorer
+
+    monkeypatch.setattr(in_process, "open_scorer", opened)
+    good_folder(tmp_path / "in", 20)
+    assert score(tmp_path / "in", tmp_path / "out", *FAKE, "--limit", 5) == 0
+    alive.clear()
+    assert score(tmp_path / "in", tmp_path / "out", *FAKE, "--attributes", "overall_gestalt") == 0
+    assert len(alive) == 2
+    texts = pq.read_table(tmp_path / "out" / "scores", columns=["overall_gestalt"])["overall_gestalt"]
+    assert texts.null_count == 0
 
 
 def test_pillow_has_its_own_limit_again_afterwards(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from artimuse.pipelines.record import ModelFacts, new_record
 from artimuse.table.plan import PlanFacts
 from artimuse.table.record import RUN_FILE
 from tests.pictures import good_folder
-from tests.table.score_rows import record
 
 
 def score(input: Path, output: Path, *options: object) -> int:
@@ -38,22 +38,34 @@ def test_every_start_is_kept(tmp_path):
 
 def test_a_run_that_goes_on_keeps_the_certificate_of_the_one_that_was_killed(tmp_path):
     output = Folder.at(str(tmp_path))
-    RUN_FILE.write(output, record(num_rows=3, parity={"max_difference": 1e-6}))
     config = ScoreConfig(input="in", output=str(tmp_path), engine="fake")
     model = ModelFacts(name="fake", digest=None, num_bytes=0, note=None)
-    assert new_record(config, output, model, PlanFacts(3, 1, 10, {})).parity == {"max_difference": 1e-6}
+    plan = PlanFacts(3, 1, 10, {})
+    RUN_FILE.write(output, replace(new_record(config, output, model, plan), parity={"max_difference": 1e-6}))
+    assert new_record(config, output, model, plan).parity == {"max_difference": 1e-6}
+    assert new_record(replace(config, strategy="levels_5"), output, model, plan).parity is None, "of another score"
+
+
+def test_texts_that_never_came_bind_nothing(tmp_path):
+    photos, output = good_folder(tmp_path / "in", 3), tmp_path / "out"
+    assert score(photos, output, "--attributes", "all") == 0
+    shutil.rmtree(output / "scores")
+    assert score(photos, output) == 0
+    assert "texts" not in run_file(output)["fingerprints"]
+    assert score(photos, output, "--attributes", "overall_gestalt") == 0
 
 
 def test_another_decoder_is_refused_until_it_is_accepted(tmp_path, monkeypatch, capsys):
     photos, output = good_folder(tmp_path / "in", 5), tmp_path / "out"
     assert score(photos, output, "--limit", 2) == 0
     versions = record_module.decoder_versions()
-    assert set(versions) == {"pillow", "libjpeg_turbo", "zlib", "webp"}
+    assert {"pillow", "libjpeg_turbo", "zlib", "webp"} <= set(versions)
+    assert "none" not in versions.values()
     monkeypatch.setattr(record_module, "decoder_versions", lambda: versions | {"libjpeg_turbo": "9.9"})
     assert score(photos, output) == 1
     message = capsys.readouterr().err
     assert f"decoder libjpeg_turbo: OUTPUT has {versions['libjpeg_turbo']!r}, this run has '9.9'" in message
-    assert "--accept-decoder goes on" in message
+    assert "--accept-decoder allows it" in message
     assert score(photos, output, "--accept-decoder") == 0
     assert run_file(output)["status"] == "finished"
 

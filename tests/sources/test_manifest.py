@@ -137,8 +137,9 @@ def test_a_column_of_another_name_may_have_the_uris(here: Path):
     source = open_source(location, uri_column="file_name")
     [row] = [row for batch in source.batches() for row in batch.to_pylist()]
     assert row == {"image_id": "a.jpg", "uri": f"{here}/a.jpg", "input_uri": "x"}
-    with pytest.raises(BadInput, match="not a manifest"):
-        open_source(str(here), uri_column="file_name")
+    for no_manifest in (str(here), f"{here}/*.csv"):
+        with pytest.raises(BadInput, match="not one manifest"):
+            open_source(no_manifest, uri_column="file_name")
 
 
 def test_a_home_directory_is_known(here: Path, monkeypatch: pytest.MonkeyPatch):

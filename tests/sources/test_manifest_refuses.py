@@ -25,6 +25,7 @@ SAME_TO_SQL = ", upper and lower case being the same to SQL"
         ("m.csv", "uri;x\na;b\n", f"{NO_URI} uri;x. Its cells stand between `;`: {REWRITE}"),
         ("m.csv", "uri\tx\na\tb\n", f"{NO_URI} uri\tx. Its cells stand between tabs: {REWRITE}"),
         ("m.json", '[{"uri": "a"}, 3]', ": item 1 (they count from 0) is no object"),
+        ("m.json", b'[{"uri": "caf\xe9.jpg"}]', ": not UTF-8 text (invalid continuation byte at byte 13)"),
         ("m.json", '[{"uri": "a"}', ": not JSON (Expecting ',' delimiter: line 1 column 14 (char 13))"),
         ("m.csv", "uri,x,x\na,b,c\n", f": {REPEATED} x{SAME_TO_SQL}; columns found: uri, x, x"),
         (

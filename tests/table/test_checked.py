@@ -10,9 +10,12 @@ import pytest
 from rich.console import Console
 
 from artimuse.configs.verify import VerifyConfig
+from artimuse.errors import BadInput
 from artimuse.io.folder import Folder
 from artimuse.table.checked import DAMAGED, read_checked
+from artimuse.table.condition import Condition
 from artimuse.table.facts import read_table_facts
+from artimuse.table.ledger import Ledger
 from artimuse.table.parts import PARTS, store_part
 from artimuse.table.plan import shard_name
 from artimuse.table.verify import run
@@ -90,6 +93,27 @@ def test_a_part_with_a_flipped_bit_is_scored_again(whole: Folder, caplog: pytest
     assert read_table_facts(whole).num_rows == 0
     assert f"part unreadable, its rows are scored again part={part}" in caplog.text
     assert whole.names(PARTS) == []
+
+
+def test_a_damaged_part_does_not_blame_the_condition_and_is_scored_again(whole: Folder):
+    [part] = whole.names(PARTS)
+    data = whole.read(f"{PARTS}/{part}")
+    changed = next(
+        data for data in flipped(data) if is_damaged(data, ["score"]) and not is_damaged(data, ["row_number"])
+    )
+    filesystem_of(whole).pipe_file(whole.path(f"{PARTS}/{part}"), changed)
+    ledger = Ledger(whole, num_rows=NUM_ROWS, rows_per_shard=10)
+    condition = Condition("score >= 0", various_rows(1).schema)
+    assert ledger.offsets_where(0, condition).tolist() == []
+    assert ledger.num_done() == 0
+    with pytest.raises(BadInput, match="Conversion Error"):
+        whole_again(whole).offsets_where(0, Condition("CAST(sha256 AS INTEGER) > 3", various_rows(1).schema))
+    assert whole.names(PARTS) == [part], "the part is not to blame"
+
+
+def whole_again(output: Folder) -> Ledger:
+    store_part(output, PARTS, 0, various_rows(NUM_ROWS))
+    return Ledger(output, num_rows=NUM_ROWS, rows_per_shard=10)
 
 
 def is_damaged(data: bytes, columns: list[str] | None = None) -> bool:

@@ -122,7 +122,7 @@ def test_settings_are_not_bound_before_there_is_a_row(table: SmallTable, output:
 def test_another_decoder_is_refused_with_the_way_to_go_on(table: SmallTable, output: Folder):
     RUN_FILE.write(output, replace(RUN_FILE.read(output), fingerprints={**FINGERPRINTS, "decoder": {"pillow": "12"}}))
     table.write(score_rows([3]))
-    message = r"decoder pillow: OUTPUT has '12', this run has '13' \(--accept-decoder goes on\)"
+    message = r"decoder pillow: OUTPUT has '12', this run has '13' \(--accept-decoder allows it\)"
     with pytest.raises(RunMismatch, match=message):
         table.open({**FINGERPRINTS, "decoder": {"pillow": "13"}})
 

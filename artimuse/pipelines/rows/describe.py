@@ -87,7 +87,7 @@ class RowDescriber:
         self._tables = {shard: table for shard, table in self._tables.items() if shard in shards}
         rows, indices = self._find(shards, numbers)
         if indices.null_count:
-            # A shard was tidied meanwhile.
+            # The shard was compacted meanwhile.
             self._tables = {}
             rows, indices = self._find(shards, numbers)
         if indices.null_count:

@@ -116,7 +116,7 @@ class _Batch:
         self.texts = TextColumns(num_rows)
 
     def store(self, indices: npt.NDArray[np.int64], scores: ScoreDistribution) -> None:
-        """In place of what an earlier attempt at these images left, its errors too."""
+        """Replaces the scores and errors of an earlier attempt at these images."""
         for index in indices.tolist():
             self.errors.pop(index, None)
             self.broken.discard(index)
