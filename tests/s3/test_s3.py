@@ -239,9 +239,9 @@ def test_listing_survives_faults(server: Server, monkeypatch: pytest.MonkeyPatch
         assert len(image_ids(f"s3://{BUCKET}/many")) == NUM_LISTED
 
 
-@pytest.mark.usefixtures("short_waits")
 @pytest.mark.parametrize("fault", ["slow_down", "reset", "cut_short"])
 def test_a_fault_that_stays_is_an_error_of_the_row(server: Server, monkeypatch: pytest.MonkeyPatch, fault: Fault):
+    monkeypatch.setattr(retries, "FIRST_WAIT_S", 0.001)
     with fault_proxy(server.url, fault, 1.0) as proxy:
         connect(monkeypatch, proxy.url, server.reader)
         with pytest.raises(GaveUp, match="10 attempts failed, the last with"):
