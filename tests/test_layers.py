@@ -73,3 +73,8 @@ def test_no_file_imports_itself_through_others():
 
 def test_only_these_rooms_import_ray():
     assert {folder(module) for module in MODULES if any(t.split(".")[0] == "ray" for t in imports(module))} == WITH_RAY
+
+
+def test_folders_with_ray_first_import_what_sets_it_up():
+    """`artimuse.runs` sets a variable that Ray reads on import."""
+    assert all("artimuse.runs" in imports(f"artimuse.{folder}") for folder in WITH_RAY - {"runs"})

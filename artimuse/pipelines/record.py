@@ -130,4 +130,4 @@ def _texts_fingerprint(config: ScoreConfig, texts: TextJob, model: ModelFacts) -
 
 def _absolute(location: str) -> str:
     """A path that means the same from another working directory, `..` and a last `/` resolved; URLs are kept."""
-    return location if "://" in location else os.path.abspath(Path(location).expanduser())  # noqa: PTH100 - as it says
+    return location if "://" in location else os.path.abspath(Path(location).expanduser())  # noqa: PTH100 - pathlib keeps `..`

@@ -34,25 +34,33 @@ def connect(*, debug: bool) -> None:
         _refuse_dead_address(address)
         if address in ("", "local"):
             _refuse_long_directory()
-        try:
-            _init(debug=debug)
-        except _NotStarted as problem:
             # A busy machine may need longer than Ray waits for its own processes.
-            logger.warning("%s; trying once more", problem)
-            ray.shutdown()
-            _init(debug=debug)
+            _try_to_connect(2, debug=debug, problem="Ray does not start", advice="; --workers 0 does without")
+        else:
+            _try_to_connect(1, debug=debug, problem="cannot connect to Ray")
     context = DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = debug
     # A cluster may need longer than Ray's half hour to get its GPUs; the person watching decides when to give up.
     context.execution_no_progress_timeout_s = -1
 
 
-class _NotStarted(ClusterProblem):
-    """Ray may start at another attempt."""
+def _try_to_connect(num_attempts: int, *, debug: bool, problem: str, advice: str = "") -> None:
+    """Raises ClusterProblem, at once if it is an answer of a cluster."""
+    for num_left in reversed(range(num_attempts)):
+        try:
+            _init(debug=debug)
+            return
+        except ClusterProblem:
+            raise
+        except Exception as error:  # Ray has no kind of its own for processes that do not start (Ray 2.60)
+            if not num_left:
+                raise ClusterProblem(f"{problem}: {_first_line(error)}{advice}") from error
+            logger.warning("%s: %s; trying once more", problem, _first_line(error))
+            ray.shutdown()
 
 
 def _init(*, debug: bool) -> None:
-    """Raises ClusterProblem."""
+    """Raises ClusterProblem for a cluster that does not answer or accept the token, else what Ray raises."""
     with nullcontext() if debug else _hidden_stderr():
         try:
             level = logging.INFO if debug else logging.ERROR
@@ -67,11 +75,6 @@ def _init(*, debug: bool) -> None:
             raise ClusterProblem(f"cannot connect to Ray: {_first_line(error)}") from error
         except SystemExit as error:  # Ray's own answer to SIGTERM (Ray 2.60)
             raise KeyboardInterrupt from error
-        except Exception as error:
-            raise _NotStarted(
-                f"Ray does not start: {_first_line(error)} (its logs are in {_directory()}/ray/session_latest/logs);"
-                " --workers 0 does without"
-            ) from error
 
 
 def _refuse_long_directory() -> None:

@@ -1,6 +1,5 @@
 """WebDataset tars as a collection: every member with an image suffix, read later by its offset and never extracted."""
 
-import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -131,7 +130,9 @@ def _key(name: str) -> str:
 
 
 def _stem(name: str) -> str:
-    return os.path.splitext(name)[0]  # noqa: PTH122 - as in `suffix_of`
+    """Up to the last dot of the last segment."""
+    directory, slash, base = name.rpartition("/")
+    return directory + slash + (base.rpartition(".")[0] or base)
 
 
 def _refuse_shared_key(location: str, sample: _Sample) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import posixpath
+from pathlib import Path
 
 import fsspec
 import pyarrow as pa
@@ -62,7 +63,9 @@ def check_uris(location: str, uris: pa.Array, *, first_row: int, allow_http: boo
 def _resolve(location: str, uri: str) -> str:
     path = local_path(location)
     if path is not None:
-        return file_uri(os.path.join(os.path.dirname(path), os.path.expanduser(uri)))  # noqa: PTH111, PTH118, PTH120 - pathlib drops `.` and is slow
+        if uri.startswith("~/"):
+            return file_uri(str(Path(uri).expanduser()))
+        return file_uri(os.path.join(os.path.dirname(path), uri))  # noqa: PTH118, PTH120 - pathlib drops `.` and is slow
     scheme, _, key = location.partition("://")
     joined = posixpath.join(posixpath.dirname(key), uri)
     # An object store takes `..` literally, a person writing a manifest does not.

@@ -43,7 +43,7 @@ class InProcess:
                     Worker(job, stack).run()
             except ArtiMuseError:
                 raise
-            except Exception as error:
+            except Exception as error:  # whatever torch, DeepSpeed and the device raise: the checkpoint is there
                 raise TrainingFailed(f"{describe(error)}; the same command goes on from the last checkpoint") from error
         return reporter.status
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 import pytest
-
 import ray
+
 from artimuse.errors import ClusterProblem
 from artimuse.runs import cluster
 from artimuse.runs.cluster import MAX_DIRECTORY_CHARS, connect
@@ -12,10 +12,14 @@ from artimuse.runs.cluster import MAX_DIRECTORY_CHARS, connect
 TIMED_OUT = Exception("The current node timed out during startup.\nThis could happen because ...")
 
 
+@pytest.fixture(autouse=True)
+def _no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[dict]]:
     """Has `ray.init` fail with these errors, one after the other, and then succeed; returns its calls."""
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "shutdown", lambda: None)
 
@@ -52,6 +56,14 @@ def test_ray_that_does_not_start_at_all_is_one_line_with_a_way_out(started):
 def test_a_cluster_that_does_not_answer_is_asked_once(started):
     calls = started(ConnectionError("no answer"))
     with pytest.raises(ClusterProblem, match="cannot connect to Ray: no answer"):
+        connect(debug=False)
+    assert len(calls) == 1
+
+
+def test_what_a_running_cluster_says_is_not_taken_for_a_start_that_failed(started, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    calls = started(RuntimeError("Version mismatch"))
+    with pytest.raises(ClusterProblem, match="^cannot connect to Ray: Version mismatch$"):
         connect(debug=False)
     assert len(calls) == 1
 

@@ -144,7 +144,8 @@ def test_a_column_of_another_name_may_have_the_uris(here: Path):
 
 def test_a_home_directory_is_known(here: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", "/home/someone")
-    assert rows(manifest(here, "m.csv", "uri\n~/a.jpg\n"))[0]["uri"] == "/home/someone/a.jpg"
+    found = [row["uri"] for row in rows(manifest(here, "m.csv", "uri\n~/a.jpg\n~root/a.jpg\n~a.jpg\n"))]
+    assert found == ["/home/someone/a.jpg", f"{here}/~root/a.jpg", f"{here}/~a.jpg"]
 
 
 def test_halves_of_surrogate_pairs_are_kept_as_they_are_written(here: Path):
