@@ -99,7 +99,7 @@ class Scorer:
         """
         if "texts" not in self.engine.capabilities:
             raise ValueError(f"{type(self.engine).__name__} gives no texts")
-        asked = attributes_named(attributes if isinstance(attributes, str) else ",".join(attributes))
+        asked = attributes_named(attributes if isinstance(attributes, str) else ",".join(attributes) or "none")
         described = []
         for pixels_BHWC in _chunks(images, "describe"):
             with self.engine.open(pixels_BHWC) as encoded:

@@ -230,6 +230,10 @@ def test_attributes_may_be_a_list(fake: Scorer, photo: Path):
     )
 
 
+def test_an_empty_list_of_attributes_asks_for_none(fake: Scorer, photo: Path):
+    assert fake.describe([photo], attributes=[]) == fake.describe([photo], attributes="none") == [{}]
+
+
 def test_a_score_is_short_to_look_at(fake: Scorer, photo: Path):
     [score] = fake.score([photo])
     assert repr(score) == f"Score(score={score.score!r}, std={score.std!r}, entropy={score.entropy!r})"

@@ -63,7 +63,7 @@ def test_a_cluster_that_does_not_answer_is_asked_once(started):
 def test_what_a_running_cluster_says_is_not_taken_for_a_start_that_failed(started, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "auto")
     calls = started(RuntimeError("Version mismatch"))
-    with pytest.raises(ClusterProblem, match="^cannot connect to Ray: Version mismatch$"):
+    with pytest.raises(ClusterProblem, match=r"^cannot connect to Ray: Version mismatch$"):
         connect(debug=False)
     assert len(calls) == 1
 
