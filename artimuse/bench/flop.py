@@ -17,6 +17,8 @@ class Lengths:
 
     prefix: int
     """What all prompts share: up to the end of the image."""
+    beginning: int
+    """What comes before the image: the same in all prompts about all images."""
     score: int
     """The whole score prompt."""
     texts: tuple[int, ...]
@@ -71,9 +73,9 @@ class Arithmetic:
 def shared_score(network: Arithmetic, lengths: Lengths) -> float:
     """The score as the engines need it: nothing but the answer's position leaves the last layer.
 
-    101 rows of the output layer are left out: 0.01 % of it.
+    What comes before the image is known. 101 rows of the output layer are left out: 0.01 % of it.
     """
-    return network.image + network.read(lengths.score, answers=1)
+    return network.image + network.read(lengths.score - lengths.beginning, past=lengths.beginning, answers=1)
 
 
 def shared_texts(network: Arithmetic, lengths: Lengths) -> float:

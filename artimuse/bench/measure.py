@@ -148,4 +148,10 @@ def _lengths(network: Network, new_tokens: int) -> Lengths:
     tokenizer = cast(Tokenizer, network.tokenizer)
     prompt, *others = (network.template.token_ids(tokenizer, q) for q in (STRATEGY.question, *QUESTIONS))
     [end_id] = tokenizer.encode(END_OF_IMAGE, add_special_tokens=False)
-    return Lengths(prefix=prompt.index(end_id) + 1, score=len(prompt), texts=tuple(map(len, others)), answer=new_tokens)
+    return Lengths(
+        prefix=prompt.index(end_id) + 1,
+        beginning=prompt.index(network.model.config.image_token_id),
+        score=len(prompt),
+        texts=tuple(map(len, others)),
+        answer=new_tokens,
+    )

@@ -23,7 +23,7 @@ class BenchConfig(ReportOptions):
     device: Device = "auto"
     """Where the network runs; auto: cuda if there is one."""
     dtype: DType = "auto"
-    """Precision of the network; auto: bfloat16 on cuda, float32 on the CPU."""
+    """Precision of the network; auto: bfloat16 on cuda, float32 on the CPU. With fp8 the loop has bfloat16."""
     batch_size: int | None = None
     """Images per forward pass. Default: chosen by the engine."""
     images: int | None = None
@@ -40,6 +40,7 @@ class BenchConfig(ReportOptions):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"--{name.replace('_', '-')} {value}: expected at least 1")
+        _ = self.engine_config  # raises ValueError for a precision that the engine does not have
 
     @property
     def engine_config(self) -> EngineConfig:

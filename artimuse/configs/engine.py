@@ -7,7 +7,7 @@ DEFAULT_MODEL = "Thunderbolt215215/ArtiMuse"
 
 EngineName = Literal["transformers", "vllm", "exact", "fake"]
 Device = Literal["auto", "cpu", "cuda"]
-DType = Literal["auto", "float32", "bfloat16", "float16"]
+DType = Literal["auto", "float32", "bfloat16", "float16", "fp8"]
 TrainingDType = Literal["auto", "float32", "bfloat16"]
 StrategyName = Literal[
     "ordered_100",
@@ -45,3 +45,7 @@ class EngineConfig:
     """Images per forward pass; None lets the engine choose."""
     gpu_share: float = 1.0
     """How much of its GPU an engine may fill, for engines that take all memory when they start."""
+
+    def __post_init__(self) -> None:
+        if self.dtype == "fp8" and self.name != "transformers":
+            raise ValueError(f"dtype fp8 is for engine transformers; {self.name} does not have it")

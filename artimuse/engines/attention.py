@@ -1,28 +1,11 @@
 """Attention as the engines compute it: PyTorch's fused kernels where they are fast, products of blocks where not."""
 
 # B sequences, S queries, T keys, J key-value heads, G query heads for each, E head size
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
 import torch
 from torch.nn import functional
-from transformers import AttentionInterface
 
 # Queries at a time, so that their weights stay in the cache of a core.
 _BLOCK = 128
-_NAME = "artimuse"
-
-
-@contextmanager
-def attention_of(vision_tower: Any) -> Iterator[None]:
-    """Within, transformers' vision encoder attends by `attend_everywhere`; others may be using it, so not after."""
-    before = vision_tower.config._attn_implementation
-    vision_tower.set_attn_implementation(_NAME)
-    try:
-        yield
-    finally:
-        vision_tower.set_attn_implementation(before)
 
 
 def attend_everywhere(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -76,13 +59,3 @@ def _attend_in_blocks(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, is_c
             products = torch.bmm(torch.softmax(weights, -1), values[i, :, :seen])
             attended[i, :, start:end] = products.view(num_heads, end - start, head_size)
     return attended
-
-
-def _transformers_attention(
-    module: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: None, **_: Any
-) -> tuple[torch.Tensor, None]:
-    """Attention as transformers asks for it: (B, S, heads, E), and no weights. A vision encoder has no mask."""
-    return attend_everywhere(q, k, v).transpose(1, 2), None
-
-
-AttentionInterface.register(_NAME, _transformers_attention)

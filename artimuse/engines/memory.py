@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-MOST_IMAGES = 64
+MOST_IMAGES = 128
 """More would not be faster: a GPU is busy with half of them."""
 # The rest of the free memory is for the keys and values of texts in flight, and for what fragmentation takes.
 SHARE_OF_FREE = 0.4

@@ -33,21 +33,26 @@ class NetworkEngine:
     @property
     def precision(self) -> dict[str, str]:
         """What `auto` became, for the fingerprint of a run: scores depend on it."""
-        return {"device": self.device.type, "dtype": str(self.dtype).removeprefix("torch.")}
+        return {"device": self.device.type, "dtype": chosen_dtype(self.config.dtype, self.device.type)}
 
     @torch.inference_mode()
     def encode(self, pixels_BHWC: PixelArray) -> torch.Tensor:
-        """Embeddings (B, N, D) of the images of one sub-batch.
-
-        uint8 crosses to the device at a quarter of float32's size; it is normalised there, in float32.
-        """
-        pixels = torch.tensor(pixels_BHWC, device=self.device)  # copies: arrays from Ray are read-only
+        """Embeddings (B, N, D) of the images of one sub-batch."""
         output = self.network.model.get_image_features(
-            pixel_values=normalize(pixels, self.dtype),
+            pixel_values=normalize(self.on_device(pixels_BHWC), self.dtype),
             vision_feature_layer=-1,
             vision_feature_select_strategy="default",
         )
         return cast(torch.Tensor, output.pooler_output)
+
+    def on_device(self, pixels_BHWC: PixelArray) -> torch.Tensor:
+        """uint8 crosses to the device at a quarter of float32's size; it is normalised there, in float32."""
+        if self.device.type != "cuda":
+            return torch.tensor(pixels_BHWC)  # copies: arrays from Ray are read-only
+        # From memory that stays where it is, the device fetches by itself while it computes.
+        pinned = torch.empty(pixels_BHWC.shape, dtype=torch.uint8, pin_memory=True)
+        pinned.numpy()[...] = pixels_BHWC
+        return pinned.to(self.device, non_blocking=True)
 
     def prompt_ids(self, question: str) -> torch.Tensor:
         """Token ids (S) of the whole prompt."""
@@ -79,5 +84,6 @@ def resolve_device(device: str) -> torch.device:
 
 
 def resolve_dtype(dtype: DType, device: torch.device) -> torch.dtype:
-    """auto is bfloat16 on GPUs and float32 on CPUs."""
-    return cast(torch.dtype, getattr(torch, chosen_dtype(dtype, device.type)))
+    """What most of the network has: auto is bfloat16 on GPUs and float32 on CPUs, and fp8 leaves bfloat16 around it."""
+    chosen = chosen_dtype(dtype, device.type)
+    return torch.bfloat16 if chosen == "fp8" else cast(torch.dtype, getattr(torch, chosen))

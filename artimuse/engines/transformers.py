@@ -18,11 +18,13 @@ from torch.nn import functional
 
 from artimuse.configs.engine import EngineConfig
 from artimuse.engines.answers import candidate_ids
-from artimuse.engines.attention import attention_of
-from artimuse.engines.decoder import Decoder, KeysValues
+from artimuse.engines.decoder import Beginning, Decoder, KeysValues
 from artimuse.engines.generation import Generator
+from artimuse.engines.linear import refuse_without_fp8
 from artimuse.engines.memory import is_out_of_memory, probe_batch_size
 from artimuse.engines.network import NetworkEngine
+from artimuse.engines.pixels import normalize
+from artimuse.engines.vision import VisionEncoder
 from artimuse.errors import OutOfMemory
 from artimuse.images.decode import IMAGE_SIZE_PX
 from artimuse.interfaces import BoolArray, FloatArray, PixelArray, Text
@@ -42,7 +44,13 @@ class TransformersEngine(NetworkEngine):
 
     def __init__(self, config: EngineConfig, network: Network | None = None) -> None:
         super().__init__(config, network)
-        self.decoder = Decoder(self.network.model)
+        if config.dtype == "fp8":
+            refuse_without_fp8(self.device)
+        self.decoder = Decoder(self.network.model, in_fp8=config.dtype == "fp8")
+        if config.dtype == "fp8" and network is None:
+            self.decoder.forget_originals()
+        self.vision = VisionEncoder(self.network.model)
+        self._kept_beginning: Beginning | None = None
         self.generator = Generator(self.decoder, stop_id=self.reader.stop_id)
         self.batch_size = config.batch_size or self._fitting_batch_size()
         """Images per forward pass."""
@@ -57,25 +65,36 @@ class TransformersEngine(NetworkEngine):
         finally:
             images.batches.clear()
 
+    @torch.inference_mode()
     def encode(self, pixels_BHWC: PixelArray) -> torch.Tensor:
         """Embeddings (B, N, D) of the images of one sub-batch."""
-        with attention_of(self.network.model.model.vision_tower):
-            return super().encode(pixels_BHWC)
+        return self.vision(normalize(self.on_device(pixels_BHWC), self.dtype))
 
     @torch.inference_mode()
     def read_prompt(
         self, question: str, embeddings_BND: torch.Tensor, *, num_tokens: int | None = None
     ) -> tuple[torch.Tensor, KeysValues]:
         """The hidden state (B, D) at the end of the prompt, or of its first tokens; keys and values up to the image."""
-        hidden_BSD = self.prompt_embeddings(question, embeddings_BND, num_tokens)
-        num_tokens = hidden_BSD.shape[1]
+        beginning = self._beginning(question)
+        num_known = beginning[0].shape[1]
+        hidden_BSD = self.prompt_embeddings(question, embeddings_BND, num_tokens)[:, num_known:]
+        num_new = hidden_BSD.shape[1]
         hidden_B1D, prefix = self.decoder.prefill(
             hidden_BSD,
-            torch.arange(num_tokens, device=self.device),
-            answers=torch.tensor([num_tokens - 1], device=self.device),
-            keep=self.prefix_length(question),
+            torch.arange(num_known, num_known + num_new, device=self.device),
+            answers=torch.tensor([num_new - 1], device=self.device),
+            beginning=beginning,
+            keep=slice(0, self.prefix_length(question)),
         )
         return hidden_B1D[:, 0], prefix
+
+    def _beginning(self, question: str) -> Beginning:
+        """What comes before the image: the same for all images and questions."""
+        if self._kept_beginning is None:
+            prompt_S = self.prompt_ids(question)
+            is_image_S = prompt_S == self.network.model.config.image_token_id
+            self._kept_beginning = self.decoder.read_beginning(prompt_S[: int(is_image_S.nonzero()[0])])
+        return self._kept_beginning
 
     def prefix_length(self, question: str) -> int:
         """Tokens of the prompt up to the end of the image, which is a token of its own: the same for all questions."""
@@ -146,12 +165,13 @@ class EncodedImages:
     @torch.inference_mode()
     def _logits(self, question: str, token_ids: Sequence[int]) -> FloatArray:
         """The logits in float32: bfloat16 logits near 20 would move in steps of 0.125."""
-        rows_KD = self.engine.decoder.head.weight[list(token_ids)].float()
-        parts = [np.empty((0, len(token_ids)), np.float32)]
+        rows_KD = self.engine.decoder.head_weight[list(token_ids)].float()
+        parts = [rows_KD.new_empty(0, len(token_ids))]
         for batch in self.batches:
             hidden_BD, batch.prefix = self.engine.read_prompt(question, batch.embeddings_BND)
-            parts.append(functional.linear(hidden_BD.float(), rows_KD).cpu().numpy())
-        return np.concatenate(parts)
+            parts.append(functional.linear(hidden_BD.float(), rows_KD))
+        # To the host at the end: the device would stand still while it waits for the next batch.
+        return torch.cat(parts).cpu().numpy()
 
     def _generate(self, questions: Sequence[str], rows: BoolArray, max_new_tokens: int) -> list[list[Text]]:
         length = self.engine.prefix_length(questions[0])

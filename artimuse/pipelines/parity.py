@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from artimuse.configs.engine import EngineConfig
+from artimuse.configs.engine import DType, EngineConfig
 from artimuse.engines import open_engine, reference_of
 from artimuse.errors import ParityFailed
 from artimuse.interfaces import FloatArray, PixelArray, ScoreStrategy
@@ -19,9 +19,11 @@ from artimuse.scoring import STRATEGIES
 NUM_IMAGES = 32
 """The number of a run's images that are scored by both engines."""
 
-TOLERANCE = {"float32": 0.01}
+TOLERANCE: dict[DType, float] = {"float32": 0.01, "fp8": 2.0}
 """Points; batches and kernels differ in the last bits of float32."""
 TOLERANCE_16_BIT = 1.0
+LEAST_CORRELATION = {"fp8": 0.98}
+"""What 8 bits do to points matters less than what they do to the order of images."""
 # Ranks of scores that lie closer together are mostly rounding.
 LEAST_SPAN = 1.0
 
@@ -33,27 +35,40 @@ class ParityCertificate:
     engine: str
     reference: str
     dtype: str
+    reference_dtype: str
     num_images: int
     max_difference: float
     """Points; infinite if only one of the two has a score for an image."""
     mean_difference: float
     rank_correlation: float | None
     """Spearman's; None if the reference's scores span less than a point."""
+    num_flips: int
+    """Images on different sides of a threshold, the median of the reference's scores."""
     tolerance: float
     """The points by which scores may differ."""
+    least_correlation: float | None
+    """The rank correlation that is asked for; None: any."""
 
     @property
     def holds(self) -> bool:
-        return self.max_difference <= self.tolerance
+        is_near = self.max_difference <= self.tolerance
+        if self.least_correlation is None or self.rank_correlation is None:
+            return is_near
+        return is_near and self.rank_correlation >= self.least_correlation
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def __str__(self) -> str:
         ranks = "" if self.rank_correlation is None else f", rank correlation {self.rank_correlation:.4f}"
+        allowed = f"{self.tolerance:g}"
+        if self.least_correlation is not None:
+            allowed += f" points, and a rank correlation of {self.least_correlation:g}"
+        what = "" if self.dtype == self.reference_dtype else f"{self.dtype} beside "
         return (
-            f"{self.num_images} images by engine {self.reference} in {self.dtype}: at most {self.max_difference:.2g}"
-            f" points apart, {self.mean_difference:.2g} on average{ranks} (allowed: {self.tolerance:g})"
+            f"{what}{self.num_images} images by engine {self.reference} in {self.reference_dtype}: at most"
+            f" {self.max_difference:.2g} points apart, {self.mean_difference:.2g} on average{ranks}, {self.num_flips}"
+            f" across the median (allowed: {allowed})"
         )
 
 
@@ -71,12 +86,16 @@ def certify_run(job: ScoreJob, *, num_rows: int, tolerance: float | None) -> Par
     return certify(job.engine, STRATEGIES[job.strategy], pixels_BHWC, tolerance=tolerance)
 
 
+_WAY_ON = "--engine exact is slow and right; --parity-tolerance or --no-parity-check let it pass"
+_WAYS_ON = {"fp8": "--dtype bfloat16 is slower and nearer; --parity-tolerance lets it pass"}
+
+
 def refuse_difference(certificate: ParityCertificate) -> None:
     """Raises ParityFailed if the scores differ by more than is allowed."""
     if not certificate.holds:
         raise ParityFailed(
             f"engine {certificate.engine} does not score as the reference does: {certificate}; nothing was scored."
-            f" --engine {certificate.reference} is slow and right; --parity-tolerance or --no-parity-check let it pass"
+            f" {_WAYS_ON.get(certificate.dtype, _WAY_ON)}"
         )
 
 
@@ -85,13 +104,15 @@ def certify(
 ) -> ParityCertificate:
     """Scores the images by the engine, all at once, and by its reference, one by one.
 
-    `config` has its precision resolved. The reference is freed before the engine is loaded, so that one device holds
-    them in turn. Raises ValueError for an engine that has no reference.
+    `config` has its precision resolved; the reference of fp8 is in bfloat16. The reference is freed before the engine
+    is loaded, so that one device holds them in turn. A tolerance that is given is all that is asked for. Raises
+    ValueError for an engine that has no reference.
     """
     reference = reference_of(config.name)
     if reference is None:
         raise ValueError(f"engine {config.name} has no reference")
-    expected_B = _scores(replace(config, name=reference), strategy, pixels_BHWC)
+    reference_dtype: DType = "bfloat16" if config.dtype == "fp8" else config.dtype
+    expected_B = _scores(replace(config, name=reference, dtype=reference_dtype), strategy, pixels_BHWC)
     free_device_memory()
     found_B = _scores(config, strategy, pixels_BHWC)
     free_device_memory()
@@ -99,9 +120,11 @@ def certify(
         engine=config.name,
         reference=reference,
         dtype=config.dtype,
+        reference_dtype=reference_dtype,
         num_images=len(pixels_BHWC),
         **_compared(found_B, expected_B),
         tolerance=TOLERANCE.get(config.dtype, TOLERANCE_16_BIT) if tolerance is None else tolerance,
+        least_correlation=LEAST_CORRELATION.get(config.dtype) if tolerance is None else None,
     )
 
 
@@ -127,9 +150,16 @@ def _scores(config: EngineConfig, strategy: ScoreStrategy, pixels_BHWC: PixelArr
 def _compared(found_B: FloatArray, expected_B: FloatArray) -> dict[str, Any]:
     is_scored_B = np.isfinite(expected_B)
     if (np.isfinite(found_B) != is_scored_B).any():
-        return {"max_difference": float("inf"), "mean_difference": float("inf"), "rank_correlation": None}
+        infinite = float("inf")
+        return {
+            "max_difference": infinite,
+            "mean_difference": infinite,
+            "rank_correlation": None,
+            "num_flips": int((np.isfinite(found_B) != is_scored_B).sum()),
+        }
     found, expected = found_B[is_scored_B].astype(np.float64), expected_B[is_scored_B].astype(np.float64)
     differences = np.abs(found - expected)
+    median = np.median(expected) if len(expected) else 0.0
     has_span = len(expected) > 1 and np.ptp(expected) >= LEAST_SPAN
     from scipy.stats import spearmanr  # takes most of a second, and only the process that compares needs it
 
@@ -137,4 +167,5 @@ def _compared(found_B: FloatArray, expected_B: FloatArray) -> dict[str, Any]:
         "max_difference": float(differences.max(initial=0.0)),
         "mean_difference": float(differences.mean()) if len(differences) else 0.0,
         "rank_correlation": float(spearmanr(found, expected).statistic) if has_span else None,
+        "num_flips": int(((found >= median) != (expected >= median)).sum()),
     }

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from artimuse.bench.flop import (
@@ -12,7 +14,7 @@ from artimuse.bench.networks import PRESETS
 
 TERA = 1e12
 # A prefix of 300 tokens, 200 more for the score, 27 for each of 8 texts of 130 tokens.
-LENGTHS = Lengths(prefix=300, score=500, texts=(327,) * 8, answer=130)
+LENGTHS = Lengths(prefix=300, beginning=0, score=500, texts=(327,) * 8, answer=130)
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +35,16 @@ def test_shared_figures_of_internvl3_8b(network):
     score = shared_score(network, LENGTHS)
     assert score / TERA == pytest.approx(7.31 * 0.97, rel=0.01)
     assert (score + shared_texts(network, LENGTHS)) / TERA == pytest.approx(25.0, rel=0.02)
+
+
+def test_what_comes_before_the_image_is_not_counted(network):
+    known = replace(LENGTHS, beginning=40)
+    whole = network.image + network.read(500)
+    without_last_layer = whole - shared_score(network, LENGTHS)
+    # Of the last layer, other tokens than the answer's have keys and values only, known ones neither.
+    assert shared_score(network, LENGTHS) - shared_score(network, known) == pytest.approx(
+        network.read(40) - without_last_layer * 40 / 500, rel=0.01
+    )
 
 
 def test_reading_in_two_parts_is_as_much_as_reading_at_once(network):

@@ -1,12 +1,14 @@
 """The certificate itself: how scores are compared, and what is allowed."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from artimuse.configs.engine import EngineConfig
-from artimuse.pipelines.parity import TOLERANCE_16_BIT, _compared, certify
+from artimuse.errors import ParityFailed
+from artimuse.pipelines.parity import TOLERANCE_16_BIT, _compared, certify, refuse_difference
 from artimuse.scoring import STRATEGIES
 
 STRATEGY = STRATEGIES["ordered_100"]
@@ -28,12 +30,18 @@ def test_equal_scores_do_not_differ():
         "max_difference": 0,
         "mean_difference": 0,
         "rank_correlation": pytest.approx(1),
+        "num_flips": 0,
     }
 
 
 def test_the_largest_and_the_mean_difference_are_told():
     facts = compared([10, 21, 30], [10, 20, 32])
     assert (facts["max_difference"], facts["mean_difference"]) == (2, 1)
+
+
+def test_images_across_a_threshold_are_counted():
+    assert compared([21, 11, 29, 40], [10, 20, 30, 40])["num_flips"] == 0
+    assert compared([10, 26, 24, 40], [10, 20, 30, 40])["num_flips"] == 2
 
 
 def test_ranks_are_compared_only_where_scores_are_apart():
@@ -64,6 +72,23 @@ def test_sixteen_bits_are_allowed_more(pixels):
     config = EngineConfig(model="nano", device="cpu", dtype="bfloat16")
     assert certify(config, STRATEGY, pixels[:1]).tolerance == TOLERANCE_16_BIT == 1.0
     assert certify(config, STRATEGY, pixels[:1], tolerance=0.5).tolerance == 0.5
+
+
+def test_eight_bits_are_compared_with_sixteen_and_have_to_keep_the_order(pixels):
+    config = EngineConfig(model="nano", device="cpu", dtype="fp8")
+    certificate = certify(config, STRATEGY, pixels)
+    assert (certificate.dtype, certificate.reference_dtype) == ("fp8", "bfloat16")
+    assert 0.01 < certificate.mean_difference <= certificate.max_difference
+    assert str(certificate).startswith("fp8 beside 5 images by engine exact in bfloat16: at most")
+    assert "a rank correlation of 0.98" in str(certificate)
+    near = replace(certificate, max_difference=1.9, rank_correlation=0.99)
+    assert near.holds
+    assert not replace(near, max_difference=2.1).holds
+    assert not replace(near, rank_correlation=0.97).holds
+    by_hand = certify(config, STRATEGY, pixels[:1], tolerance=9.0)
+    assert (by_hand.tolerance, by_hand.least_correlation) == (9.0, None)
+    with pytest.raises(ParityFailed, match="--parity-tolerance lets it pass"):
+        refuse_difference(replace(near, rank_correlation=0.97))
 
 
 @pytest.mark.parametrize("name", ["fake", "exact"])
