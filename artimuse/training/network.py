@@ -97,6 +97,11 @@ class TrainedNetwork(nn.Module):
             if parameter.requires_grad:
                 yield name.replace(BASE_LAYER, ""), parameter
 
+    def layers(self) -> Iterator[nn.Module]:
+        """What ZeRO-3 gathers as a whole, since layers read parameters outside of the modules that own them."""
+        yield from self.model.model.vision_tower.encoder.layer
+        yield from self.model.model.language_model.layers
+
     def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """The sum of the cross entropies of all answer tokens, in float32, and their logits (L, V), without gradients.
 
