@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from artimuse.training.layers import Kept
 
-_SPARE = 0.06
+_SPARE = 0.08
 """Share of the device's memory that is never planned with: the allocator cannot use every gap."""
 _GRADIENT_BYTES = 4
 _BUCKET_BYTES = 4 * 10**8
@@ -44,19 +44,20 @@ class MemoryPlan:
         self.num_trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
         self.item_bytes = model.dtype.itemsize
 
-    def decide(self, num_tokens: int, num_answer_tokens: int, device: torch.device) -> None:
+    def decide(self, num_tokens: int, num_answer_tokens: int, *, has_mask: bool, device: torch.device) -> None:
         """Without a GPU nothing is known about its memory, and nothing more is kept."""
         if device.type == "cuda":
             spare = _free_bytes(device) - self._needed_bytes(num_tokens, num_answer_tokens)
             most = self.config.num_hidden_layers
-            self.kept.num_layers = min(most, max(0, int(spare // self._layer_bytes(num_tokens))))
+            self.kept.num_layers = min(most, max(0, int(spare // self._layer_bytes(num_tokens, has_mask))))
 
-    def _layer_bytes(self, num_tokens: int) -> int:
+    def _layer_bytes(self, num_tokens: int, has_mask: bool) -> int:
         """Of a layer that keeps everything, besides what each keeps: see `layers.py`."""
         config = self.config
         head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         # Keys and values have as many heads as queries where there is a mask.
-        per_token = 5 * config.hidden_size + 4 * head_size + 2 * config.intermediate_size
+        num_hidden = 7 if has_mask else 5
+        per_token = num_hidden * config.hidden_size + 4 * head_size + 2 * config.intermediate_size
         return int(self.item_bytes * num_tokens * per_token)
 
     def _needed_bytes(self, num_tokens: int, num_answer_tokens: int) -> int:

@@ -4,6 +4,8 @@ The ways of torch are the reference. The kernels run where there is a GPU and Tr
 """
 
 # T tokens, M channels of the MLP, H heads, E head size
+import logging
+from functools import cache
 from typing import Any
 
 import torch
@@ -13,6 +15,8 @@ try:
     from artimuse.training import triton_kernels
 except ImportError:  # no Triton here: torch for CPUs does not need it
     triton_kernels = None  # type: ignore[assignment]
+
+logger = logging.getLogger(__name__)
 
 
 def swiglu(gate_TM: torch.Tensor, up_TM: torch.Tensor) -> torch.Tensor:
@@ -70,7 +74,19 @@ def _rotate(heads_THE: torch.Tensor, cos_TE: torch.Tensor, sin_TE: torch.Tensor)
 
 
 def _has_kernels(values: torch.Tensor) -> bool:
-    return triton_kernels is not None and values.is_cuda and values.numel() > 0
+    return triton_kernels is not None and values.is_cuda and values.numel() > 0 and _can_build(values.device)
+
+
+@cache
+def _can_build(device: torch.device) -> bool:
+    """Triton needs a C compiler and Python's headers at run time, which torch does without."""
+    try:
+        one = torch.ones(1, device=device)
+        triton_kernels.swiglu(one, one)
+    except Exception as error:  # noqa: BLE001 - whatever compilers and drivers raise: torch computes the same
+        logger.warning("training without Triton's kernels, which is slower error=%s", error)
+        return False
+    return True
 
 
 def _kept(values: torch.Tensor, share: float, seed: int) -> torch.Tensor:

@@ -135,7 +135,8 @@ class TrainedNetwork(nn.Module):
             ).last_hidden_state
             return hidden_RSD[answers_RS]
         if self.plan:
-            self.plan.decide(answers_RS.numel(), int(answers_RS.sum()), inputs_RSD.device)
+            has_mask, num_answer_tokens = packed.mask is not None, int(answers_RS.sum())
+            self.plan.decide(answers_RS.numel(), num_answer_tokens, has_mask=has_mask, device=inputs_RSD.device)
         positions_RS = packed.positions_RS
         if positions_RS is None:
             positions_RS = torch.arange(inputs_RSD.shape[1], device=inputs_RSD.device)[None]

@@ -17,8 +17,9 @@ def test_the_kernels_are_right_in_tritons_interpreter():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_the_kernels_are_right_on_a_gpu():
-    from tests.training.kernel_cases import compare
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_kernels_and_networks_are_right_on_a_gpu():
+    from tests.training.kernel_cases import compare_kernels, compare_networks
 
-    compare("cuda")
+    compare_kernels("cuda")
+    compare_networks()

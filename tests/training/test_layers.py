@@ -161,3 +161,14 @@ def test_without_a_gpu_no_more_is_kept_than_asked_for(spec, batch):
     made = network(spec)
     made(batch)
     assert made.kept == Kept(0)
+
+
+def test_more_layers_are_kept_the_more_memory_is_free_and_never_more_than_there_are(spec, monkeypatch):
+    made = network(spec)
+    found = []
+    for free in (0, 2e9, 3e9, 1e12):
+        monkeypatch.setattr("artimuse.training.activations._free_bytes", lambda _, free=free: int(free))
+        made.plan.decide(200_000, 10, has_mask=False, device=torch.device("cuda"))
+        found.append(made.kept.num_layers)
+    assert found == sorted(found)
+    assert (found[0], found[-1]) == (0, len(made.model.model.language_model.layers))
