@@ -15,6 +15,14 @@ BETAS = (0.9, 0.999)
 REDUCE_BUCKET_SIZE = 10**8
 """Gradients that are summed over the workers at a time: 400 MB of them in float32."""
 
+ALONE: dict[str, Any] = {
+    # A worker alone has all weights anyway; gathering and releasing them took longer than using them.
+    "stage3_param_persistence_threshold": 2**62,
+    # DeepSpeed's own linear layer only serves weights that are released.
+    "memory_efficient_linear": False,
+}
+"""Settings of ZeRO-3 where there is nobody to share with."""
+
 
 def micro_steps(config: TrainConfig, world_size: int) -> int:
     """Passes of each worker through the network in a whole step."""
@@ -67,8 +75,7 @@ def _deepspeed_config(config: TrainConfig, *, world_size: int, dtype: torch.dtyp
         "zero_optimization": {
             "stage": config.zero,
             "reduce_bucket_size": REDUCE_BUCKET_SIZE,
-            # A worker alone has all weights anyway; gathering and releasing them took longer than using them.
-            **({"stage3_param_persistence_threshold": 2**62} if world_size == 1 else {}),
+            **(ALONE if world_size == 1 else {}),
         },
         "steps_per_print": 2**31,
     }
