@@ -172,7 +172,7 @@ def describe_run(config: TrainConfig, options: argparse.Namespace, dtype: torch.
         "micro_batch_size": config.micro_batch_size,
         "questions_together": config.questions_together,
         "gradient_checkpointing": config.gradient_checkpointing,
-        "has_kernels": kernels.triton_kernels is not None and device.type == "cuda",
+        "has_kernels": kernels.has_kernels(torch.ones(1, device=device)),
         "machine": describe(device) | {name: version(name) for name in ("deepspeed", "peft")},
     }
 

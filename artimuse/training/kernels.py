@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 def swiglu(gate_TM: torch.Tensor, up_TM: torch.Tensor) -> torch.Tensor:
     """silu(gate) * up."""
-    if _has_kernels(gate_TM):
+    if has_kernels(gate_TM):
         return triton_kernels.swiglu(gate_TM, up_TM)
     return functional.silu(gate_TM) * up_TM
 
@@ -30,7 +30,7 @@ def swiglu_backward(
     grad_TM: torch.Tensor, gate_TM: torch.Tensor, up_TM: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The gradients of gate and up."""
-    if _has_kernels(gate_TM):
+    if has_kernels(gate_TM):
         return triton_kernels.swiglu_backward(grad_TM, gate_TM, up_TM)
     sigmoid_TM = torch.sigmoid(gate_TM)
     slope_TM = sigmoid_TM * (1 + gate_TM * (1 - sigmoid_TM))
@@ -39,14 +39,14 @@ def swiglu_backward(
 
 def drop(values: torch.Tensor, share: float, seed: int) -> torch.Tensor:
     """The values with a share of them 0, the same ones for the same seed; the others are not scaled up."""
-    if _has_kernels(values):
+    if has_kernels(values):
         return triton_kernels.drop(values, share, seed)
     return values * _kept(values, share, seed)
 
 
 def add_dropped_(total: torch.Tensor, values: torch.Tensor, scale: float, share: float, seed: int) -> None:
     """total += scale * drop(values)."""
-    if _has_kernels(values):
+    if has_kernels(values):
         triton_kernels.add_dropped_(total, values, scale, share, seed)
     else:
         total.add_(values * _kept(values, share, seed), alpha=scale)
@@ -67,13 +67,14 @@ class Rotate(torch.autograd.Function):
 
 
 def _rotate(heads_THE: torch.Tensor, cos_TE: torch.Tensor, sin_TE: torch.Tensor) -> torch.Tensor:
-    if _has_kernels(heads_THE):
+    if has_kernels(heads_THE):
         return triton_kernels.rotate(heads_THE, cos_TE, sin_TE)
     first, second = heads_THE.chunk(2, dim=-1)
     return heads_THE * cos_TE[:, None] + torch.cat((-second, first), dim=-1) * sin_TE[:, None]
 
 
-def _has_kernels(values: torch.Tensor) -> bool:
+def has_kernels(values: torch.Tensor) -> bool:
+    """Whether Triton's kernels are used for these."""
     return triton_kernels is not None and values.is_cuda and values.numel() > 0 and _can_build(values.device)
 
 
