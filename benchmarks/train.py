@@ -36,7 +36,7 @@ from artimuse.images.decode import IMAGE_SIZE_PX
 from artimuse.model.build import empty_model
 from artimuse.model.template import ChatTemplate
 from artimuse.prompts import SCORE_QUESTION, attribute_question
-from artimuse.training import kernels
+from artimuse.training import activations, kernels
 from artimuse.training.data.collate import Batch
 from artimuse.training.data.packing import SHARED, PackedSequence, pack, stack
 from artimuse.training.network import TrainedNetwork
@@ -78,6 +78,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5, help="in a round")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--no-kernels", action="store_true", help="torch's way in place of Triton's kernels")
+    parser.add_argument(
+        "--spare", type=float, help="share of the GPU's memory to leave free, in place of the trainer's"
+    )
     parser.add_argument("--profile", type=Path, help="a file for the time of one more step by kernel")
     parser.add_argument("--suite", action="store_true", help="what is recorded; other options but --output are ignored")
     parser.add_argument("--output", type=Path, help="a file for the JSON, which otherwise goes to stdout")
@@ -87,6 +90,8 @@ def main() -> None:
         return
     if options.no_kernels:
         kernels.triton_kernels = None  # type: ignore[assignment]
+    if options.spare is not None:
+        activations.SPARE = options.spare
     device = resolve_device(options.device)
     config = STAGES[options.stage](
         "",

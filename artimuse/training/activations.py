@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from artimuse.training.layers import Kept
 
-_SPARE = 0.08
+SPARE = 0.08
 """Share of the device's memory that is never planned with: the allocator cannot use every gap."""
 _GRADIENT_BYTES = 4
 _BUCKET_BYTES = 4 * 10**8
@@ -73,4 +73,4 @@ def _free_bytes(device: torch.device) -> int:
     """What this process could still allocate."""
     free, total = torch.cuda.mem_get_info(device)
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return int(free + unused - _SPARE * total)
+    return int(free + unused - SPARE * total)
