@@ -74,7 +74,7 @@ class StageOptions:
     lora_rank: Annotated[int, _OF_PRESET]
     """Rank of the adapters of the language model; their alpha is twice as much."""
     lora_dropout: float = 0.05
-    """Share of the adapters' inputs that is left out at random while training."""
+    """Share of the adapters' inputs that is left out at random while training; layers with the same input share it."""
     learning_rate: Annotated[float, _OF_PRESET]
     """The highest learning rate, which is reached after the warm-up."""
     vision_learning_rate: float | None = None
@@ -114,7 +114,7 @@ class MachineOptions(HasWorkers):
     micro_batch_size: int = 4
     """Examples that a worker has in the network at a time."""
     gradient_checkpointing: bool = True
-    """Compute activations a second time instead of keeping them."""
+    """Compute activations a second time instead of keeping them, in as many layers as the GPU's memory requires."""
     cpus_per_worker: float = 1.0
     """CPUs that a worker takes, for decoding and, without a GPU, for the network. With --workers 0 torch decides."""
 

@@ -18,8 +18,11 @@ from artimuse.model.find import Checkpoint, find_checkpoint
 from artimuse.model.load import CheckpointSpec, read_spec
 from artimuse.model.template import DEFAULT_SYSTEM_MESSAGE, SPECIAL_TOKENS
 from artimuse.scoring import STRATEGIES
+from artimuse.training.activations import MemoryPlan, compute_again
 from artimuse.training.data.collate import Batch
-from artimuse.training.data.packing import IGNORED
+from artimuse.training.data.packing import IGNORED, PackedBatch
+from artimuse.training.layers import Kept, adapt_layers
+from artimuse.training.loss import SummedCrossEntropy
 from artimuse.training.vocabulary import NEW_ROWS, extend_vocabulary
 
 ADAPTED = r"model\.language_model\.layers\.\d+\.(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)"
@@ -55,7 +58,10 @@ def _system_message(config: TrainConfig) -> str:
 
 
 class TrainedNetwork(nn.Module):
-    """The loss of a micro-batch; what is inside is transformers' network with peft's adapters."""
+    """The loss of a micro-batch; what is inside is transformers' network with peft's adapters.
+
+    With adapters the layers of the language model have a forward pass of their own (`layers.py`).
+    """
 
     def __init__(self, spec: CheckpointSpec, config: TrainConfig, *, dtype: torch.dtype, device: torch.device) -> None:
         """Reads the weights. The adapters begin with the same values on every worker, and add nothing at first."""
@@ -70,8 +76,16 @@ class TrainedNetwork(nn.Module):
         for name, parameter in self.model.named_parameters():
             is_adapter = name.endswith((LORA_A, LORA_B, NEW_ROWS))
             parameter.requires_grad_(config.language_model == "full" or is_adapter or name.startswith(TRAINED_IN_FULL))
+        text: Any = self.model.model.language_model
+        self.kept = Kept(0 if config.gradient_checkpointing else len(text.layers))
+        self.plan = MemoryPlan(self.model, self.kept) if config.gradient_checkpointing else None
+        self.has_adapters = config.language_model == "lora"
+        if self.has_adapters:
+            adapt_layers(self.model, self.kept)
         if config.gradient_checkpointing:
-            _checkpoint_activations(self.model)
+            compute_again(self.model.model.vision_tower.encoder.layer)
+            if not self.has_adapters:
+                compute_again(text.layers)
         for parameter in self.model.parameters():
             # Not the buffers: rotary frequencies stay in float32, as they are in inference.
             parameter.data = parameter.data.to(device, dtype)
@@ -83,8 +97,13 @@ class TrainedNetwork(nn.Module):
             if parameter.requires_grad:
                 yield name.replace(BASE_LAYER, ""), parameter
 
+    def layers(self) -> Iterator[nn.Module]:
+        """What ZeRO-3 gathers as a whole, since layers read parameters outside of the modules that own them."""
+        yield from self.model.model.vision_tower.encoder.layer
+        yield from self.model.model.language_model.layers
+
     def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """The sum of the cross entropies of all answer tokens, in float32, and their logits (L, V).
+        """The sum of the cross entropies of all answer tokens, in float32, and their logits (L, V), without gradients.
 
         Each image is encoded once, what questions about it share is read once, and only the hidden states that an
         answer token is predicted from go through the output layer.
@@ -97,24 +116,37 @@ class TrainedNetwork(nn.Module):
         packed = batch.packed
         is_image_RS1 = (packed.token_ids_RS == self.model.config.image_token_id)[..., None]
         inputs_RSD = self.model.get_input_embeddings()(packed.token_ids_RS)
-        hidden_RSD = self.model.model.language_model(
-            inputs_embeds=inputs_RSD.masked_scatter(is_image_RS1, embeddings_IND[batch.images_R]),
-            attention_mask=packed.mask,
-            position_ids=packed.positions_RS,
-            use_cache=False,
-        ).last_hidden_state
-        next_RS = packed.labels_RS[:, 1:]
-        is_answer = next_RS != IGNORED
-        logits_LV = self.model.lm_head(hidden_RSD[:, :-1][is_answer]).float()
-        return functional.cross_entropy(logits_LV, next_RS[is_answer], reduction="sum"), logits_LV
+        inputs_RSD = inputs_RSD.masked_scatter(is_image_RS1, embeddings_IND[batch.images_R])
+        labels_RS = functional.pad(packed.labels_RS[:, 1:], (0, 1), value=IGNORED)
+        answers_RS = labels_RS != IGNORED
+        logits_LV = self.model.lm_head(self._read(inputs_RSD, packed, answers_RS))
+        loss: torch.Tensor = SummedCrossEntropy.apply(logits_LV, labels_RS[answers_RS])  # type: ignore[no-untyped-call]
+        return loss, logits_LV.detach()
 
-
-def _checkpoint_activations(model: Any) -> None:
-    without_reentry = {"use_reentrant": False}
-    if hasattr(model, "activation_checkpointing_enable"):
-        model.activation_checkpointing_enable(activation_checkpointing_kwargs=without_reentry)
-    else:  # its name before transformers 5.20
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=without_reentry)
+    def _read(self, inputs_RSD: torch.Tensor, packed: PackedBatch, answers_RS: torch.Tensor) -> torch.Tensor:
+        """Hidden states (L, D) of the tokens that an answer token is predicted from."""
+        text = self.model.model.language_model
+        if not self.has_adapters:
+            hidden_RSD: torch.Tensor = text(
+                inputs_embeds=inputs_RSD,
+                attention_mask=packed.mask,
+                position_ids=packed.positions_RS,
+                use_cache=False,
+            ).last_hidden_state
+            return hidden_RSD[answers_RS]
+        if self.plan:
+            has_mask, num_answer_tokens = packed.mask is not None, int(answers_RS.sum())
+            self.plan.decide(answers_RS.numel(), num_answer_tokens, has_mask=has_mask, device=inputs_RSD.device)
+        positions_RS = packed.positions_RS
+        if positions_RS is None:
+            positions_RS = torch.arange(inputs_RSD.shape[1], device=inputs_RSD.device)[None]
+        others = {"attention_mask": packed.mask, "position_embeddings": text.rotary_emb(inputs_RSD, positions_RS)}
+        *layers, last = text.layers
+        hidden = inputs_RSD
+        for layer in layers:
+            hidden = layer(hidden, **others)
+        normed_LD: torch.Tensor = text.norm(last(hidden, answers_BS=answers_RS, **others))
+        return normed_LD
 
 
 def lora_config(config: TrainConfig) -> LoraConfig:

@@ -12,6 +12,16 @@ from artimuse.configs.train import TrainConfig
 from artimuse.training.network import TrainedNetwork, optimizer_groups
 
 BETAS = (0.9, 0.999)
+REDUCE_BUCKET_SIZE = 10**8
+"""Gradients that are summed over the workers at a time: 400 MB of them in float32."""
+
+ALONE: dict[str, Any] = {
+    # A worker alone has all weights anyway; gathering and releasing them took longer than using them.
+    "stage3_param_persistence_threshold": 2**62,
+    # DeepSpeed's own linear layer only serves weights that are released.
+    "memory_efficient_linear": False,
+}
+"""Settings of ZeRO-3 where there is nobody to share with."""
 
 
 def micro_steps(config: TrainConfig, world_size: int) -> int:
@@ -22,7 +32,10 @@ def micro_steps(config: TrainConfig, world_size: int) -> int:
 def shard(network: TrainedNetwork, config: TrainConfig, *, world_size: int, dtype: torch.dtype) -> Any:
     """The DeepSpeed engine around a network; torch.distributed is up already."""
     import deepspeed
+    from deepspeed.utils.z3_leaf_module import set_z3_leaf_module
 
+    for layer in network.layers():
+        set_z3_leaf_module(layer, True)
     optimizer = torch.optim.AdamW(
         optimizer_groups(network, config),
         lr=config.learning_rate,
@@ -59,6 +72,10 @@ def _deepspeed_config(config: TrainConfig, *, world_size: int, dtype: torch.dtyp
         "gradient_clipping": config.max_grad_norm,
         "bf16": {"enabled": dtype == torch.bfloat16},
         "data_types": {"grad_accum_dtype": "fp32"},
-        "zero_optimization": {"stage": config.zero},
+        "zero_optimization": {
+            "stage": config.zero,
+            "reduce_bucket_size": REDUCE_BUCKET_SIZE,
+            **(ALONE if world_size == 1 else {}),
+        },
         "steps_per_print": 2**31,
     }

@@ -2,8 +2,9 @@
 
 # R packed sequences, I images, S tokens, H and W pixels, C = 3 channels
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 
 import numpy as np
@@ -78,12 +79,13 @@ class BatchMaker:
 
         Raises StorageProblem if a picture may be there but cannot be had now.
         """
-        # Pillow decodes without Python's lock.
-        with ThreadPoolExecutor(self.num_threads, "decode") as threads:
-            yield from prefetch(self.batch, pieces, threads=threads, ahead=self.ahead)
+        # Pillow decodes without Python's lock. All threads decode for the batch that is needed next.
+        with ThreadPoolExecutor(self.num_threads, "decode") as decoders, ThreadPoolExecutor(2, "batch") as batchers:
+            yield from prefetch(partial(self.batch, decoders=decoders), pieces, threads=batchers, ahead=self.ahead)
 
-    def batch(self, examples: Sequence[Example]) -> Batch:
-        by_uri = {uri: self._picture(uri) for uri in dict.fromkeys(example.uri for example in examples)}
+    def batch(self, examples: Sequence[Example], *, decoders: Executor | None = None) -> Batch:
+        uris = list(dict.fromkeys(example.uri for example in examples))
+        by_uri = dict(zip(uris, (decoders.map if decoders else map)(self._picture, uris)))
         pictures = [by_uri[example.uri] for example in examples]
         bad = tuple(
             BadImage(example.image_id, example.uri, picture)
