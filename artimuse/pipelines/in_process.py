@@ -7,13 +7,15 @@ import pyarrow as pa
 
 from artimuse.configs.engine import Device, chosen_dtype
 from artimuse.configs.score import ScoreConfig
+from artimuse.engines import open_engine
 from artimuse.images.decode import own_pixel_limit
+from artimuse.interfaces import Engine
 from artimuse.io.folder import Folder
 from artimuse.pipelines.backlog import Unit
 from artimuse.pipelines.parity import ParityCertificate, certify_run
 from artimuse.pipelines.record import ModelFacts
 from artimuse.pipelines.rows import Receipt, RowDecoder, RowWriter, ScoreJob, open_scorer
-from artimuse.runs.own_device import free_device_memory, own_device
+from artimuse.runs.own_device import own_device
 from artimuse.runs.signals import StopRequest
 from artimuse.table.compaction import compact_shard
 
@@ -29,9 +31,8 @@ class InProcess:
     num_workers = 1
 
     def __init__(self) -> None:
-        self._scorer: Callable[[pa.Table], pa.Table] | None = None
-        """Made once, although there are several calls of `receipts`; another one for rows that exist."""
-        self._describes = False
+        self._engine: Engine | None = None
+        """Loaded once, although there are several calls of `receipts`, and perhaps one of `certify` before."""
 
     def open(self, config: ScoreConfig, model: ModelFacts) -> ScoreConfig:
         device = _device(config)
@@ -42,13 +43,17 @@ class InProcess:
 
     def certify(self, job: ScoreJob, *, num_rows: int, tolerance: float | None) -> ParityCertificate | None:
         with own_pixel_limit():
-            return certify_run(job, num_rows=num_rows, tolerance=tolerance)
+            found = certify_run(job, num_rows=num_rows, tolerance=tolerance)
+        if found is None:
+            return None
+        certificate, self._engine = found
+        return certificate
 
     def receipts(
         self, job: ScoreJob, units: Sequence[Unit], *, rows_per_part: int, stop: StopRequest
     ) -> Generator[Receipt, None, None]:
         with own_pixel_limit(), RowDecoder(job) as decode:
-            score, write = self._open_scorer(job), RowWriter(job)
+            score, write = self._scorer(job), RowWriter(job)
             rows_per_chunk = DESCRIBED_ROWS_PER_CHUNK if job.texts else ROWS_PER_CHUNK
             for unit in units:
                 scored = []
@@ -61,13 +66,9 @@ class InProcess:
                 if stop.is_set:
                     return
 
-    def _open_scorer(self, job: ScoreJob) -> Callable[[pa.Table], pa.Table]:
-        if self._scorer is None or self._describes != job.rows_exist:
-            # One network at a time: two may not fit.
-            self._scorer = None
-            free_device_memory()
-            self._scorer, self._describes = open_scorer(job, WORKER), job.rows_exist
-        return self._scorer
+    def _scorer(self, job: ScoreJob) -> Callable[[pa.Table], pa.Table]:
+        self._engine = self._engine or open_engine(job.engine)
+        return open_scorer(job, WORKER, self._engine)
 
     def compact(self, output: Folder, shard: int, *, is_complete: bool, stop: StopRequest) -> None:
         compact_shard(output, shard, is_complete=is_complete)

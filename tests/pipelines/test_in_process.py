@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import weakref
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,6 +12,7 @@ import pytest
 from PIL import Image
 
 from artimuse.cli import main
+from artimuse.engines import network
 from artimuse.pipelines import in_process
 from artimuse.pipelines.rows import RowDecoder
 from tests.pictures import good_folder
@@ -68,25 +68,26 @@ def test_a_stop_keeps_what_is_scored_and_the_same_command_goes_on(tmp_path, caps
     assert row_numbers(tmp_path / "out") == list(range(200))
 
 
-def test_one_network_is_held_at_a_time(tmp_path, monkeypatch):
-    """Also by a run that scores some images and describes others that are scored already."""
-    alive: list[weakref.ref] = []
-    open_scorer = in_process.open_scorer
+def test_a_run_loads_one_network(tmp_path, monkeypatch):
+    """Although it compares with the reference, scores some images, and describes others that are scored already."""
+    num_loaded = 0
+    load_network = network.load_network
 
-    def opened(*arguments):
-        assert [found for found in alive if found()] == []
-        scorer = open_scorer(*arguments)
-        alive.append(weakref.ref(scorer))
-        return scorer
+    def counted(*arguments, **options):
+        nonlocal num_loaded
+        num_loaded += 1
+        return load_network(*arguments, **options)
 
-    monkeypatch.setattr(in_process, "open_scorer", opened)
-    good_folder(tmp_path / "in", 20)
-    assert score(tmp_path / "in", tmp_path / "out", *FAKE, "--limit", 5) == 0
-    alive.clear()
-    assert score(tmp_path / "in", tmp_path / "out", *FAKE, "--attributes", "overall_gestalt") == 0
-    assert len(alive) == 2
-    texts = pq.read_table(tmp_path / "out" / "scores", columns=["overall_gestalt"])["overall_gestalt"]
-    assert texts.null_count == 0
+    monkeypatch.setattr(network, "load_network", counted)
+    good_folder(tmp_path / "in", 4)
+    nano = ("--model", "nano", "--workers", "0")
+    assert score(tmp_path / "in", tmp_path / "out", *nano, "--limit", 2) == 0
+    assert num_loaded == 1
+    texts = ("--attributes", "overall_gestalt", "--max-new-tokens", 2)
+    assert score(tmp_path / "in", tmp_path / "out", *nano, *texts) == 0
+    assert num_loaded == 2
+    described = pq.read_table(tmp_path / "out" / "scores", columns=["overall_gestalt"])["overall_gestalt"]
+    assert described.null_count == 0
 
 
 def test_pillow_has_its_own_limit_again_afterwards(tmp_path):

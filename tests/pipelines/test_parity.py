@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from artimuse.configs.engine import EngineConfig
+from artimuse.engines.transformers import TransformersEngine
 from artimuse.pipelines.parity import TOLERANCE_16_BIT, _compared, certify
 from artimuse.scoring import STRATEGIES
 
@@ -54,7 +55,8 @@ def test_images_without_a_score_by_either_do_not_count():
 
 
 def test_the_built_in_engine_holds_in_float32(pixels):
-    certificate = certify(NANO, STRATEGY, pixels)
+    certificate, engine = certify(NANO, STRATEGY, pixels)
+    assert isinstance(engine, TransformersEngine)
     assert certificate.holds
     assert (certificate.num_images, certificate.tolerance, certificate.reference) == (5, 0.01, "exact")
     assert "5 images by engine exact in float32: at most" in str(certificate)
@@ -62,8 +64,8 @@ def test_the_built_in_engine_holds_in_float32(pixels):
 
 def test_sixteen_bits_are_allowed_more(pixels):
     config = EngineConfig(model="nano", device="cpu", dtype="bfloat16")
-    assert certify(config, STRATEGY, pixels[:1]).tolerance == TOLERANCE_16_BIT == 1.0
-    assert certify(config, STRATEGY, pixels[:1], tolerance=0.5).tolerance == 0.5
+    assert certify(config, STRATEGY, pixels[:1])[0].tolerance == TOLERANCE_16_BIT == 1.0
+    assert certify(config, STRATEGY, pixels[:1], tolerance=0.5)[0].tolerance == 0.5
 
 
 @pytest.mark.parametrize("name", ["fake", "exact"])
