@@ -1,7 +1,11 @@
-"""The work of a scoring run in this process, without Ray: for small inputs, notebooks and tests (`--workers 0`)."""
+"""The work of a scoring run in this process, without Ray: one network, fed and relieved by threads (`--workers 0`)."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
+from os import cpu_count
 
 import pyarrow as pa
 
@@ -11,17 +15,20 @@ from artimuse.engines import open_engine
 from artimuse.images.decode import own_pixel_limit
 from artimuse.interfaces import Engine
 from artimuse.io.folder import Folder
+from artimuse.io.prefetch import run_ahead
 from artimuse.pipelines.backlog import Unit
 from artimuse.pipelines.parity import ParityCertificate, certify_run
 from artimuse.pipelines.record import ModelFacts
-from artimuse.pipelines.rows import Receipt, RowDecoder, RowWriter, ScoreJob, open_scorer
+from artimuse.pipelines.rows import ROWS_PER_PIXEL_BLOCK, Receipt, RowDecoder, RowWriter, ScoreJob, open_scorer
 from artimuse.runs.own_device import own_device
 from artimuse.runs.signals import StopRequest
 from artimuse.table.compaction import compact_shard
 
-# Rows decoded before they are scored: 19 MB of pixels, and how long a stop request may have to wait. Texts take longer.
-ROWS_PER_CHUNK = 32
-DESCRIBED_ROWS_PER_CHUNK = 8
+# Rows scored at a time, which is how long a stop request may have to wait. Texts take longer, but a GPU is busy only
+# with those of hundreds of images.
+ROWS_PER_CHUNK = {"cpu": 32, "cuda": ROWS_PER_PIXEL_BLOCK}
+DESCRIBED_ROWS_PER_CHUNK = {"cpu": 8, "cuda": 2 * ROWS_PER_PIXEL_BLOCK}
+MAX_DECODING_THREADS = 16
 WORKER = "this process"
 
 
@@ -52,19 +59,29 @@ class InProcess:
     def receipts(
         self, job: ScoreJob, units: Sequence[Unit], *, rows_per_part: int, stop: StopRequest
     ) -> Generator[Receipt, None, None]:
-        with own_pixel_limit(), RowDecoder(job) as decode:
-            score, write = self._scorer(job), RowWriter(job)
-            rows_per_chunk = DESCRIBED_ROWS_PER_CHUNK if job.texts else ROWS_PER_CHUNK
-            for unit in units:
-                scored = []
-                for rows in decode(unit.shard, unit.offsets, unit.attempt, rows_per_chunk):
-                    if stop.is_set:
-                        break
-                    scored.append(score(rows))
-                if scored:
-                    yield from write(pa.concat_tables(scored))
+        """While rows are scored, the next ones are decoded and the last part is written."""
+        num_threads = min(cpu_count() or 1, MAX_DECODING_THREADS)
+        with (
+            own_pixel_limit(),
+            RowDecoder(job, num_threads=num_threads) as decode,
+            ThreadPoolExecutor(1, "write") as thread,
+            closing(run_ahead(_decoded(units, decode, _rows_per_chunk(job)), ahead=1)) as chunks,
+        ):
+            score, writing = self._scorer(job), _Writing(RowWriter(job), thread)
+            scored: list[pa.Table] = []
+            for rows, is_last in chunks:
                 if stop.is_set:
-                    return
+                    break
+                scored.append(score(rows))
+                yield from writing.receipts()
+                if is_last:
+                    yield from writing.receipts(all_of_them=True)
+                    writing.begin(pa.concat_tables(scored))
+                    scored = []
+            yield from writing.receipts(all_of_them=True)
+            if scored:
+                writing.begin(pa.concat_tables(scored))
+                yield from writing.receipts(all_of_them=True)
 
     def _scorer(self, job: ScoreJob) -> Callable[[pa.Table], pa.Table]:
         self._engine = self._engine or open_engine(job.engine)
@@ -75,6 +92,36 @@ class InProcess:
 
     def wait(self, stop: StopRequest) -> None:
         """Returns at once: nothing goes on in the background."""
+
+
+class _Writing:
+    """Parts that a thread writes."""
+
+    def __init__(self, write: RowWriter, thread: ThreadPoolExecutor) -> None:
+        self.write = write
+        self.thread = thread
+        self._begun: deque[Future[list[Receipt]]] = deque()
+
+    def begin(self, rows: pa.Table) -> None:
+        self._begun.append(self.thread.submit(self.write, rows))
+
+    def receipts(self, *, all_of_them: bool = False) -> Iterator[Receipt]:
+        """Of what is written; or of all that was begun, as it is written. Raises what writing raised."""
+        while self._begun and (all_of_them or self._begun[0].done()):
+            yield from self._begun.popleft().result()
+
+
+def _decoded(units: Sequence[Unit], decode: RowDecoder, rows_per_chunk: int) -> Iterator[tuple[pa.Table, bool]]:
+    """Rows with pixels, and whether they are the last ones of their unit."""
+    for unit in units:
+        num_left = len(unit.offsets)
+        for rows in decode(unit.shard, unit.offsets, unit.attempt, rows_per_chunk):
+            num_left -= len(rows)
+            yield rows, num_left == 0
+
+
+def _rows_per_chunk(job: ScoreJob) -> int:
+    return (DESCRIBED_ROWS_PER_CHUNK if job.texts else ROWS_PER_CHUNK)[job.engine.device]
 
 
 def _device(config: ScoreConfig) -> Device:
