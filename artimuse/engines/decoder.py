@@ -60,7 +60,7 @@ class Decoder:
     """Token or image embeddings in, hidden states out."""
 
     def __init__(self, model: InternVLForConditionalGeneration, *, in_fp8: bool = False) -> None:
-        """With `in_fp8`, the matrices of the layers and their inputs have 8 bits; the model keeps its own.
+        """With `in_fp8`, the matrices of the layers and their inputs have 8 bits.
 
         Raises BadCheckpoint for attention windows and activations that no InternVL3 has.
         """

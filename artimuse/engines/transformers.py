@@ -47,7 +47,7 @@ class TransformersEngine(NetworkEngine):
         if config.dtype == "fp8":
             refuse_without_fp8(self.device)
         self.decoder = Decoder(self.network.model, in_fp8=config.dtype == "fp8")
-        if config.dtype == "fp8" and network is None:
+        if config.dtype == "fp8":
             self.decoder.forget_originals()
         self.vision = VisionEncoder(self.network.model)
         self._kept_beginning: Beginning | None = None

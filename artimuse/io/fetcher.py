@@ -21,8 +21,10 @@ NUM_CELLS_AHEAD = 8
 class Fetcher:
     """Made once per worker process."""
 
-    def __init__(self, limits: DecodeLimits) -> None:
+    def __init__(self, limits: DecodeLimits, *, reads_files_ahead: bool = False) -> None:
+        """`reads_files_ahead` is for decoders with many threads, which a slow disk would keep waiting."""
         self.limits = limits
+        self.reads_files_ahead = reads_files_ahead
         self._threads = ThreadPoolExecutor(NUM_THREADS, "fetch")
         self._cell_thread = ThreadPoolExecutor(1, "fetch-cell")
 
@@ -30,9 +32,9 @@ class Fetcher:
         """What `fetch` returns for each, in their order."""
         if any(location.column is not None for location in locations):
             return prefetch(self._fetch, locations, threads=self._cell_thread, ahead=NUM_CELLS_AHEAD)
-        if any(local_path(location.uri) is None for location in locations):
+        if self.reads_files_ahead or any(local_path(location.uri) is None for location in locations):
             return prefetch(self._fetch, locations, threads=self._threads, ahead=NUM_AHEAD)
-        # The system reads local files ahead by itself; a thread would cost more than it saves.
+        # The system reads local files ahead by itself; one decoder would lose more to a thread than it saves.
         return map(self._fetch, locations)
 
     def close(self) -> None:

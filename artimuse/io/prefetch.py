@@ -1,10 +1,11 @@
-"""Doing what waits for a network in threads, ahead of whoever needs the results in order."""
+"""Working in threads, ahead of whoever needs the results in order."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Executor, Future
-from itertools import islice
-from typing import TypeVar
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import closing
+from itertools import count, islice
+from typing import TypeVar, cast
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -27,3 +28,21 @@ def prefetch(
     finally:
         for future in begun:
             future.cancel()
+
+
+def run_ahead(items: Iterable[Item], *, ahead: int) -> Generator[Item, None, None]:
+    """The items, made in a thread of its own, up to `ahead` of them before they are taken.
+
+    What making one raises is raised in its place. Once this is closed nothing new begins; what is being made is not
+    waited for.
+    """
+    made, end = iter(items), object()
+    thread = ThreadPoolExecutor(1, "ahead")
+    try:
+        with closing(prefetch(lambda _: next(made, end), count(), threads=thread, ahead=ahead)) as results:
+            for item in results:
+                if item is end:
+                    return
+                yield cast(Item, item)
+    finally:
+        thread.shutdown(wait=False, cancel_futures=True)

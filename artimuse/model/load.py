@@ -1,21 +1,25 @@
-"""From a checkpoint on disk to a network on its device, one tensor at a time: no second copy of the weights."""
+"""From a checkpoint on disk to a network on its device, a few tensors at a time: no second copy of the weights."""
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
+from os import cpu_count
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from transformers import InternVLConfig, InternVLForConditionalGeneration, Qwen2Tokenizer
 
 from artimuse.errors import BadCheckpoint
+from artimuse.io.prefetch import prefetch
 from artimuse.model.build import empty_model, fill
 from artimuse.model.config_file import ConfigFile
 from artimuse.model.find import Checkpoint
 from artimuse.model.layout import Layout, Source, Sources, Weights
 from artimuse.model.native import NATIVE
 from artimuse.model.official import OFFICIAL
+from artimuse.model.reading import TYPES, TensorReader
 from artimuse.model.shards import StoredTensor, expected_path, stored_tensors
 from artimuse.model.template import IMAGE_TOKEN, ChatTemplate
 from artimuse.model.tokenizer_files import read_tokenizer
@@ -25,6 +29,9 @@ LAYOUTS: dict[str, Layout] = {layout.architecture: layout for layout in (OFFICIA
 
 LORA_SCALE = 2.0
 """alpha / rank: the official code always sets alpha to twice the rank."""
+
+# A GPU's bus takes what several cores read; each of them holds a tensor that nobody has taken yet.
+NUM_THREADS = min(8, cpu_count() or 1)
 
 _HEAD = "lm_head.weight"
 VOCABULARY_WEIGHTS = ("model.language_model.embed_tokens.weight", _HEAD)
@@ -79,18 +86,25 @@ class CheckpointSpec:
         return replace(self, template=replace(self.template, system_message=message))
 
     def weights(self, dtype: torch.dtype, device: torch.device | str) -> Weights:
-        """Native names and weights, one read at a time; LoRA is merged in float32.
+        """Native names and weights, read a few at a time; LoRA is merged in float32, on the device.
 
         The output layer's is left out if it is the input embeddings' one.
         Raises BadCheckpoint for float16 if any weight is stored in bfloat16.
         """
         _refuse_half_of_bfloat16(self.stored, dtype)
-        for name, source in self.sources.items():
-            # A true copy: the weight must keep neither its file alive, nor the whole of a fused tensor.
-            weight = _weight(source, self.stored)
+        reader = TensorReader(device)
+
+        def read(name: str) -> tuple[str, torch.Tensor]:
+            weight = _weight(self.sources[name], self.stored, reader)
             if name in VOCABULARY_WEIGHTS:
                 weight = _with_rows(weight, self.config.get_text_config().vocab_size)
-            yield name, weight.to(device, dtype, copy=True, memory_format=torch.contiguous_format)
+            return name, weight.to(dtype)
+
+        with (
+            ThreadPoolExecutor(NUM_THREADS, "weights") as threads,
+            closing(prefetch(read, self.sources, threads=threads, ahead=NUM_THREADS)) as weights,
+        ):
+            yield from weights
 
 
 def load_network(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device | str) -> Network:
@@ -151,6 +165,10 @@ def _check(
                     f"{stored[key].path}: {key} has shape {stored[key].shape}, config.json implies {shape}"
                 )
             used.add(key)
+            if stored[key].dtype not in TYPES:
+                raise BadCheckpoint(
+                    f"{stored[key].path}: {key} is stored as {stored[key].dtype}, supported: {', '.join(TYPES)}"
+                )
     for key in sorted(stored.keys() - used):
         raise BadCheckpoint(f"{stored[key].path}: unexpected tensor {key}; the network has no place for it")
 
@@ -167,22 +185,18 @@ def _expected_shapes(
         yield from ((key_a, (rank, shape[1])), (key_b, (shape[0], rank)))
 
 
-def _weight(source: Source, stored: Mapping[str, StoredTensor]) -> torch.Tensor:
+def _weight(source: Source, stored: Mapping[str, StoredTensor], reader: TensorReader) -> torch.Tensor:
     """One native weight as stored, or in float32 if a LoRA was merged into it."""
-    weight = _read(source.key, stored)
+    weight = reader(stored[source.key])
     if source.lora:
-        matrix_a, matrix_b = (_read(key, stored).float() for key in source.lora)
-        weight = weight.to(torch.float32, copy=True).addmm_(matrix_b, matrix_a, alpha=LORA_SCALE)
-    return weight if source.part is None else weight.chunk(3)[source.part]
+        matrix_a, matrix_b = (reader(stored[key]).float() for key in source.lora)
+        weight = weight.float().addmm_(matrix_b, matrix_a, alpha=LORA_SCALE)
+    # A copy, or a third would keep the whole tensor in memory.
+    return weight if source.part is None else weight.chunk(3)[source.part].clone()
 
 
 def _with_rows(weight: torch.Tensor, num_rows: int) -> torch.Tensor:
     missing = num_rows - len(weight)
+    if not missing:
+        return weight
     return torch.cat([weight, weight.float().mean(0, keepdim=True).to(weight.dtype).repeat(missing, 1)])
-
-
-def _read(key: str, stored: Mapping[str, StoredTensor]) -> torch.Tensor:
-    # Opened for every tensor again, which costs a millisecond: what is read of an open file stays in memory with it.
-    with safe_open(stored[key].path, framework="pt") as file:
-        tensor: torch.Tensor = file.get_tensor(key)
-    return tensor

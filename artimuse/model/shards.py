@@ -1,9 +1,11 @@
 """The safetensors files of a checkpoint: which there are, and what each holds, without reading weights."""
 
 import json
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
@@ -20,6 +22,9 @@ class StoredTensor:
     shape: tuple[int, ...]
     dtype: str
     """The type as safetensors names it: BF16, F32, ..."""
+    offset: int
+    """Where in the file its bytes begin."""
+    num_bytes: int
 
 
 def shard_paths(directory: Path) -> list[Path]:
@@ -44,12 +49,12 @@ def stored_tensors(directory: Path) -> dict[str, StoredTensor]:
     tensors: dict[str, StoredTensor] = {}
     for path in shard_paths(directory):
         try:
-            with safe_open(path, framework="pt") as file:
-                for key in file.keys():  # noqa: SIM118 - a safe_open file cannot be iterated
-                    if key in tensors:
-                        raise BadCheckpoint(f"{path}: {key} is also in {tensors[key].path.name}")
-                    header = file.get_slice(key)
-                    tensors[key] = StoredTensor(path, tuple(header.get_shape()), header.get_dtype())
+            with safe_open(path, framework="pt"):
+                pass  # it opens only what is whole: the tensors fill the file to its end
+            for key, tensor in _tensors_of(path).items():
+                if key in tensors:
+                    raise BadCheckpoint(f"{path}: {key} is also in {tensors[key].path.name}")
+                tensors[key] = tensor
         except (SafetensorError, OSError) as error:
             raise BadCheckpoint(f"{path}: not a whole safetensors file ({error})") from error
     return tensors
@@ -60,6 +65,20 @@ def expected_path(directory: Path, key: str) -> Path:
     paths = shard_paths(directory)
     name = _index(directory).get(key)
     return directory / name if name else paths[0] if len(paths) == 1 else directory
+
+
+def _tensors_of(path: Path) -> dict[str, StoredTensor]:
+    """What a whole file's header says. safetensors itself does not tell where in the file a tensor is (0.8)."""
+    with path.open("rb") as file:
+        [num_bytes] = struct.unpack("<Q", file.read(8))
+        header: dict[str, Any] = json.loads(file.read(num_bytes))
+        data = file.tell()
+    header.pop("__metadata__", None)
+    return {
+        key: StoredTensor(path, tuple(entry["shape"]), entry["dtype"], data + start, end - start)
+        for key, entry in header.items()
+        for start, end in [entry["data_offsets"]]
+    }
 
 
 def _index(directory: Path) -> Mapping[str, str]:

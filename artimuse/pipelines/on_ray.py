@@ -91,7 +91,8 @@ def _compact(output: Folder, shard: int, is_complete: bool) -> None:
 @ray.remote(max_calls=1, max_retries=0)
 def _certify(job: ScoreJob, num_rows: int, tolerance: float | None) -> ParityCertificate | None:
     leave_limits_to_decode()
-    return certify_run(job, num_rows=num_rows, tolerance=tolerance)
+    found = certify_run(job, num_rows=num_rows, tolerance=tolerance)
+    return found[0] if found else None
 
 
 def _until_stopped(

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from artimuse.configs.engine import DType, EngineConfig
-from artimuse.engines import open_engine, reference_of
+from artimuse.engines import open_engine, reference_of, shared_network
 from artimuse.errors import ParityFailed
-from artimuse.interfaces import FloatArray, PixelArray, ScoreStrategy
+from artimuse.interfaces import Engine, FloatArray, PixelArray, ScoreStrategy
 from artimuse.pipelines.rows import RowDecoder, ScoreJob, pixels_of
 from artimuse.runs.own_device import free_device_memory
 from artimuse.scorer import Scorer
@@ -72,8 +72,8 @@ class ParityCertificate:
         )
 
 
-def certify_run(job: ScoreJob, *, num_rows: int, tolerance: float | None) -> ParityCertificate | None:
-    """Compares on images from all over the plan, which has so many rows.
+def certify_run(job: ScoreJob, *, num_rows: int, tolerance: float | None) -> tuple[ParityCertificate, Engine] | None:
+    """Compares on images from all over the plan, which has so many rows; the engine may be used on.
 
     None if the engine has no reference, or none of the images that were looked at can be read. Raises what loading
     the engine raises.
@@ -101,22 +101,26 @@ def refuse_difference(certificate: ParityCertificate) -> None:
 
 def certify(
     config: EngineConfig, strategy: ScoreStrategy, pixels_BHWC: PixelArray, *, tolerance: float | None = None
-) -> ParityCertificate:
-    """Scores the images by the engine, all at once, and by its reference, one by one.
+) -> tuple[ParityCertificate, Engine]:
+    """Scores the images by the engine, all at once, and by its reference, one by one; returns the engine too.
 
-    `config` has its precision resolved; the reference of fp8 is in bfloat16. The reference is freed before the engine
-    is loaded, so that one device holds them in turn. A tolerance that is given is all that is asked for. Raises
-    ValueError for an engine that has no reference.
+    `config` has its precision resolved; the reference of fp8 is in bfloat16. The reference comes first, on the network
+    as it was loaded: the engine may take over that network, and change it. One that has to load its own finds the
+    device empty. A tolerance that is given is all that is asked for.
+    Raises ValueError for an engine that has no reference.
     """
     reference = reference_of(config.name)
     if reference is None:
         raise ValueError(f"engine {config.name} has no reference")
     reference_dtype: DType = "bfloat16" if config.dtype == "fp8" else config.dtype
-    expected_B = _scores(replace(config, name=reference, dtype=reference_dtype), strategy, pixels_BHWC)
+    exact = open_engine(replace(config, name=reference, dtype=reference_dtype))
+    expected_B = Scorer(exact, strategy).score_pixels(pixels_BHWC).mean_B
+    network = shared_network(exact, config.name)
+    del exact
     free_device_memory()
-    found_B = _scores(config, strategy, pixels_BHWC)
-    free_device_memory()
-    return ParityCertificate(
+    engine = open_engine(config, network)
+    found_B = Scorer(engine, strategy).score_pixels(pixels_BHWC).mean_B
+    certificate = ParityCertificate(
         engine=config.name,
         reference=reference,
         dtype=config.dtype,
@@ -126,6 +130,7 @@ def certify(
         tolerance=TOLERANCE.get(config.dtype, TOLERANCE_16_BIT) if tolerance is None else tolerance,
         least_correlation=LEAST_CORRELATION.get(config.dtype) if tolerance is None else None,
     )
+    return certificate, engine
 
 
 def _sample(job: ScoreJob, num_rows: int) -> PixelArray:
@@ -141,10 +146,6 @@ def _sample(job: ScoreJob, num_rows: int) -> PixelArray:
             if sum(map(len, found)) >= NUM_IMAGES:
                 break
     return np.concatenate(found)[:NUM_IMAGES]
-
-
-def _scores(config: EngineConfig, strategy: ScoreStrategy, pixels_BHWC: PixelArray) -> FloatArray:
-    return Scorer(open_engine(config), strategy).score_pixels(pixels_BHWC).mean_B
 
 
 def _compared(found_B: FloatArray, expected_B: FloatArray) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """Results in order, bounded work ahead, errors in their place."""
 
 import threading
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
 
-from artimuse.io.prefetch import prefetch
+from artimuse.io.prefetch import prefetch, run_ahead
 
 
 def test_results_come_in_order_and_no_more_is_begun_than_asked_for():
@@ -50,3 +52,48 @@ def test_an_error_is_raised_in_its_place_and_ends_the_work():
         with pytest.raises(ValueError, match="three"):
             next(results)
     assert len(asked) <= 7
+
+
+def test_items_are_made_before_they_are_taken_but_not_many():
+    made: list[int] = []
+    is_made = threading.Condition()
+
+    def numbers() -> Iterator[int]:
+        for number in range(100):
+            with is_made:
+                made.append(number)
+                is_made.notify_all()
+            yield number
+
+    for number in run_ahead(numbers(), ahead=2):
+        with is_made:
+            assert is_made.wait_for(lambda n=number: len(made) >= min(n + 2, 100), timeout=10)
+            assert len(made) <= number + 3
+    assert made == list(range(100))
+
+
+def test_an_error_in_making_an_item_is_raised_in_its_place():
+    def numbers() -> Iterator[int]:
+        yield 1
+        raise ValueError("two")
+
+    items = run_ahead(numbers(), ahead=3)
+    assert next(items) == 1
+    with pytest.raises(ValueError, match="two"):
+        next(items)
+
+
+def test_closing_does_not_wait_for_the_item_that_is_being_made():
+    is_over = threading.Event()
+
+    def numbers() -> Iterator[int]:
+        yield 1
+        is_over.wait(timeout=30)
+        yield 2
+
+    items = run_ahead(numbers(), ahead=1)
+    assert next(items) == 1
+    began_at = time.monotonic()
+    items.close()
+    assert time.monotonic() - began_at < 10
+    is_over.set()

@@ -167,6 +167,13 @@ def test_tensor_in_two_files_is_refused(tmp_path):
     assert_refused(tmp_path, tmp_path / "old.safetensors", "lm_head.weight", "model.safetensors")
 
 
+def test_weights_of_another_kind_of_number_are_refused(tmp_path):
+    weights = nano_weights()
+    weights["lm_head.weight"] = weights["lm_head.weight"].to(torch.int8)
+    write_native(tmp_path, weights)
+    assert_refused(tmp_path, tmp_path / "model.safetensors", "lm_head.weight", "is stored as I8")
+
+
 def test_float16_on_bfloat16_weights_is_refused(tmp_path):
     assert_refused(NANO, NANO / "model.safetensors", "lm_head.weight", "use bfloat16", dtype=torch.float16)
     load(write_native(tmp_path), torch.float16)  # stored in float32: nothing against it

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-import weakref
+import threading
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,8 +13,10 @@ import pytest
 from PIL import Image
 
 from artimuse.cli import main
+from artimuse.engines import network
+from artimuse.errors import BadOutput
 from artimuse.pipelines import in_process
-from artimuse.pipelines.rows import RowDecoder
+from artimuse.pipelines.rows import RowDecoder, RowScorer, RowWriter
 from tests.pictures import good_folder
 
 FAKE = ("--engine", "fake", "--workers", "0")
@@ -48,45 +50,90 @@ def test_a_gpu_that_this_process_does_not_have_is_refused(tmp_path, capsys, monk
 
 
 def test_a_stop_keeps_what_is_scored_and_the_same_command_goes_on(tmp_path, capsys, monkeypatch):
-    """Asked for after the second chunk of 8 images, within a part of 50."""
+    """Asked for while the second chunk of 8 images is scored, within a part of 50."""
     good_folder(tmp_path / "in", 200)
-    monkeypatch.setattr(in_process, "ROWS_PER_CHUNK", 8)
-    decode, num_chunks = RowDecoder.__call__, iter(range(1, 1000))
+    monkeypatch.setattr(in_process, "ROWS_PER_CHUNK", {"cpu": 8})
+    score_rows, num_chunks = RowScorer.__call__, iter(range(1, 1000))
 
-    def decode_and_stop(self, *arguments):
-        for rows in decode(self, *arguments):
-            if next(num_chunks) == 2:
-                os.kill(os.getpid(), signal.SIGTERM)
-            yield rows
+    def score_and_stop(self, rows):
+        if next(num_chunks) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return score_rows(self, rows)
 
-    monkeypatch.setattr(RowDecoder, "__call__", decode_and_stop)
+    monkeypatch.setattr(RowScorer, "__call__", score_and_stop)
     assert score(tmp_path / "in", tmp_path / "out", *FAKE) == 4
-    assert row_numbers(tmp_path / "out") == list(range(8))
-    assert "interrupted: 8 of 200 images are done; the same command goes on from there" in capsys.readouterr().err
+    assert row_numbers(tmp_path / "out") == list(range(16))
+    assert "interrupted: 16 of 200 images are done; the same command goes on from there" in capsys.readouterr().err
     assert json.loads((tmp_path / "out" / "run.json").read_text())["status"] == "interrupted"
     assert score(tmp_path / "in", tmp_path / "out", *FAKE) == 0
     assert row_numbers(tmp_path / "out") == list(range(200))
 
 
-def test_one_network_is_held_at_a_time(tmp_path, monkeypatch):
-    """Also by a run that scores some images and describes others that are scored already."""
-    alive: list[weakref.ref] = []
-    open_scorer = in_process.open_scorer
+def test_rows_are_decoded_ahead_and_parts_written_while_others_are_scored(tmp_path, monkeypatch):
+    """Each chunk is scored only when the next one is decoded, and the second part when the first one is written."""
+    good_folder(tmp_path / "in", 64)
+    monkeypatch.setattr(in_process, "ROWS_PER_CHUNK", {"cpu": 16})
+    num_decoded, num_scored, is_written = 0, 0, threading.Event()
+    as_table, score_rows, write_rows = RowDecoder._decode, RowScorer.__call__, RowWriter.__call__
+    changed = threading.Condition()
 
-    def opened(*arguments):
-        assert [found for found in alive if found()] == []
-        scorer = open_scorer(*arguments)
-        alive.append(weakref.ref(scorer))
-        return scorer
+    def decode_and_tell(self, *arguments):
+        nonlocal num_decoded
+        rows = as_table(self, *arguments)
+        with changed:
+            num_decoded += 1
+            changed.notify_all()
+        return rows
 
-    monkeypatch.setattr(in_process, "open_scorer", opened)
-    good_folder(tmp_path / "in", 20)
-    assert score(tmp_path / "in", tmp_path / "out", *FAKE, "--limit", 5) == 0
-    alive.clear()
-    assert score(tmp_path / "in", tmp_path / "out", *FAKE, "--attributes", "overall_gestalt") == 0
-    assert len(alive) == 2
-    texts = pq.read_table(tmp_path / "out" / "scores", columns=["overall_gestalt"])["overall_gestalt"]
-    assert texts.null_count == 0
+    def wait_and_score(self, rows):
+        nonlocal num_scored
+        num_scored += 1
+        with changed:
+            assert changed.wait_for(lambda: num_decoded == 4 or num_decoded > num_scored, timeout=30)
+        assert num_scored != 3 or is_written.wait(timeout=30)
+        return score_rows(self, rows)
+
+    def write_and_tell(self, rows):
+        receipts = write_rows(self, rows)
+        is_written.set()
+        return receipts
+
+    monkeypatch.setattr(RowDecoder, "_decode", decode_and_tell)
+    monkeypatch.setattr(RowScorer, "__call__", wait_and_score)
+    monkeypatch.setattr(RowWriter, "__call__", write_and_tell)
+    assert score(tmp_path / "in", tmp_path / "out", *FAKE, "--rows-per-part", 32) == 0
+    assert row_numbers(tmp_path / "out") == list(range(64))
+
+
+def test_a_part_that_cannot_be_written_ends_the_run(tmp_path, capsys, monkeypatch):
+    def fail(self, rows):
+        raise BadOutput("the disk is full")
+
+    monkeypatch.setattr(RowWriter, "__call__", fail)
+    assert score(good_folder(tmp_path / "in", 4), tmp_path / "out", *FAKE) == 1
+    assert "the disk is full" in capsys.readouterr().err
+
+
+def test_a_run_loads_one_network(tmp_path, monkeypatch):
+    """Although it compares with the reference, scores some images, and describes others that are scored already."""
+    num_loaded = 0
+    load_network = network.load_network
+
+    def counted(*arguments, **options):
+        nonlocal num_loaded
+        num_loaded += 1
+        return load_network(*arguments, **options)
+
+    monkeypatch.setattr(network, "load_network", counted)
+    good_folder(tmp_path / "in", 4)
+    nano = ("--model", "nano", "--workers", "0")
+    assert score(tmp_path / "in", tmp_path / "out", *nano, "--limit", 2) == 0
+    assert num_loaded == 1
+    texts = ("--attributes", "overall_gestalt", "--max-new-tokens", 2)
+    assert score(tmp_path / "in", tmp_path / "out", *nano, *texts) == 0
+    assert num_loaded == 2
+    described = pq.read_table(tmp_path / "out" / "scores", columns=["overall_gestalt"])["overall_gestalt"]
+    assert described.null_count == 0
 
 
 def test_pillow_has_its_own_limit_again_afterwards(tmp_path):

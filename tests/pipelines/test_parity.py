@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from artimuse.configs.engine import EngineConfig
+from artimuse.engines.transformers import TransformersEngine
 from artimuse.errors import ParityFailed
 from artimuse.pipelines.parity import TOLERANCE_16_BIT, _compared, certify, refuse_difference
 from artimuse.scoring import STRATEGIES
@@ -62,7 +63,8 @@ def test_images_without_a_score_by_either_do_not_count():
 
 
 def test_the_built_in_engine_holds_in_float32(pixels):
-    certificate = certify(NANO, STRATEGY, pixels)
+    certificate, engine = certify(NANO, STRATEGY, pixels)
+    assert isinstance(engine, TransformersEngine)
     assert certificate.holds
     assert (certificate.num_images, certificate.tolerance, certificate.reference) == (5, 0.01, "exact")
     assert "5 images by engine exact in float32: at most" in str(certificate)
@@ -70,13 +72,13 @@ def test_the_built_in_engine_holds_in_float32(pixels):
 
 def test_sixteen_bits_are_allowed_more(pixels):
     config = EngineConfig(model="nano", device="cpu", dtype="bfloat16")
-    assert certify(config, STRATEGY, pixels[:1]).tolerance == TOLERANCE_16_BIT == 1.0
-    assert certify(config, STRATEGY, pixels[:1], tolerance=0.5).tolerance == 0.5
+    assert certify(config, STRATEGY, pixels[:1])[0].tolerance == TOLERANCE_16_BIT == 1.0
+    assert certify(config, STRATEGY, pixels[:1], tolerance=0.5)[0].tolerance == 0.5
 
 
 def test_eight_bits_are_compared_with_sixteen_and_have_to_keep_the_order(pixels):
     config = EngineConfig(model="nano", device="cpu", dtype="fp8")
-    certificate = certify(config, STRATEGY, pixels)
+    certificate, _ = certify(config, STRATEGY, pixels)
     assert (certificate.dtype, certificate.reference_dtype) == ("fp8", "bfloat16")
     assert 0.01 < certificate.mean_difference <= certificate.max_difference
     assert str(certificate).startswith("fp8 beside 5 images by engine exact in bfloat16: at most")
@@ -85,7 +87,7 @@ def test_eight_bits_are_compared_with_sixteen_and_have_to_keep_the_order(pixels)
     assert near.holds
     assert not replace(near, max_difference=2.1).holds
     assert not replace(near, rank_correlation=0.97).holds
-    by_hand = certify(config, STRATEGY, pixels[:1], tolerance=9.0)
+    by_hand, _ = certify(config, STRATEGY, pixels[:1], tolerance=9.0)
     assert (by_hand.tolerance, by_hand.least_correlation) == (9.0, None)
     with pytest.raises(ParityFailed, match="--parity-tolerance lets it pass"):
         refuse_difference(replace(near, rank_correlation=0.97))

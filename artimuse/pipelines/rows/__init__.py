@@ -5,6 +5,7 @@ For rows that are in the table and get their texts later, `RowDescriber` stands 
 Each class is made once per worker process from one `ScoreJob`, and is the whole logic of one Ray stage.
 """
 
+from artimuse.interfaces import Engine
 from artimuse.pipelines.rows.decode import ROWS_PER_PIXEL_BLOCK, RowDecoder, pixels_of
 from artimuse.pipelines.rows.describe import RowDescriber
 from artimuse.pipelines.rows.job import ScoreJob, TextJob, refuse_blind_node
@@ -27,6 +28,6 @@ __all__ = [
 ]
 
 
-def open_scorer(job: ScoreJob, worker: str) -> RowScorer | RowDescriber:
-    """What the job wants of decoded rows. `worker` is the node that the rows are counted for."""
-    return (RowDescriber if job.rows_exist else RowScorer)(job, worker)
+def open_scorer(job: ScoreJob, worker: str, engine: Engine | None = None) -> RowScorer | RowDescriber:
+    """What the job wants of decoded rows, by its engine. `worker` is the node that the rows are counted for."""
+    return (RowDescriber if job.rows_exist else RowScorer)(job, worker, engine)

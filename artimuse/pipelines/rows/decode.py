@@ -4,6 +4,7 @@
 import hashlib
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
 import numpy as np
@@ -16,12 +17,15 @@ from artimuse.images.hashes import phash
 from artimuse.images.metadata import read_metadata
 from artimuse.interfaces import PixelArray
 from artimuse.io.fetcher import Fetcher
+from artimuse.io.prefetch import prefetch
 from artimuse.pipelines.rows.job import BEGAN_AT, DECODE_S, FETCH_S, PIXELS, ScoreJob, refuse_blind_node
 from artimuse.table.plan import locations, read_plan_rows
 from artimuse.table.schema import METADATA_FIELDS
 
 # 128 rows of pixels are 77 MB: under Ray's 128 MiB block, and small enough for several in flight.
 ROWS_PER_PIXEL_BLOCK = 128
+# Decoded and not yet taken: enough that no thread waits for the others.
+_AHEAD_PER_THREAD = 4
 
 _PIXELS_TYPE = pa.binary(IMAGE_SIZE_PX * IMAGE_SIZE_PX * 3)
 _FACTS = (
@@ -41,33 +45,48 @@ _FACTS = (
 class RowDecoder:
     """Fetches and decodes the rows of one unit of work; a bad file becomes a failed row."""
 
-    def __init__(self, job: ScoreJob) -> None:
-        """Raises ClusterProblem on a node that does not see the images: its rows must not become failures."""
+    def __init__(self, job: ScoreJob, *, num_threads: int = 1) -> None:
+        """With more than one thread files are decoded side by side, and ahead of who takes them: Pillow lets them.
+
+        Raises ClusterProblem on a node that does not see the images: its rows must not become failures.
+        """
         refuse_blind_node(job)
         self.job = job
-        self.fetcher = Fetcher(job.limits)
+        self.num_threads = num_threads
+        self.fetcher = Fetcher(job.limits, reads_files_ahead=num_threads > 1)
+        self._threads = ThreadPoolExecutor(num_threads, "decode")
         self.fact_fields = (*_FACTS, *(METADATA_FIELDS if job.with_metadata else ()))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._threads.shutdown(cancel_futures=True)
         self.fetcher.close()
 
     def __call__(self, shard: int, offsets: npt.NDArray[np.int32], attempt: int, chunk: int) -> Iterator[pa.Table]:
         """Yields tables of at most `chunk` rows: the plan's columns, facts of the file, and the pixels."""
         rows = read_plan_rows(self.job.output, shard, offsets)
-        fetched = self.fetcher(locations(rows))
+        looked = self._look(_arriving(self.fetcher(locations(rows))))
         rows = rows.append_column("attempt", pa.array(np.full(len(rows), attempt, dtype=np.int8)))
         for start in range(0, len(rows), chunk):
-            yield self._decode(rows.slice(start, chunk), fetched)
+            yield self._decode(rows.slice(start, chunk), looked)
 
-    def _decode(self, rows: pa.Table, fetched: Iterator[bytes | RowError]) -> pa.Table:
+    def _look(self, arriving: "Iterator[_Arrival]") -> "Iterator[_Look]":
+        """In the order of the files."""
+        if self.num_threads == 1:
+            return map(self._look_at, arriving)
+        ahead = _AHEAD_PER_THREAD * self.num_threads
+        return prefetch(self._look_at, arriving, threads=self._threads, ahead=ahead)
+
+    def _look_at(self, arrival: "_Arrival") -> "_Look":
+        return _look_at(arrival, self.job)
+
+    def _decode(self, rows: pa.Table, looked: "Iterator[_Look]") -> pa.Table:
         began_at = pa.array([time.time()] * len(rows))
         pixels_BHWC = np.zeros((len(rows), IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3), dtype=np.uint8)
         facts = []
-        for i in range(len(rows)):
-            fact, pixels_HWC = _look_at(fetched, self.job)
+        for i, (fact, pixels_HWC) in zip(range(len(rows)), looked):
             facts.append(fact)
             if pixels_HWC is not None:
                 pixels_BHWC[i] = pixels_HWC
@@ -90,12 +109,23 @@ def _as_column(pixels_BHWC: PixelArray) -> pa.Array:
     return pa.Array.from_buffers(_PIXELS_TYPE, len(pixels_BHWC), [None, pa.py_buffer(pixels_BHWC)])
 
 
-def _look_at(fetched: Iterator[bytes | RowError], job: ScoreJob) -> tuple[dict[str, object], PixelArray | None]:
-    """What the next file is, and its pixels unless it is bad. Its seconds of fetching are those spent waiting."""
+_Arrival = tuple[bytes | RowError, float]
+"""A file, or why there is none, and the seconds spent waiting for it."""
+_Look = tuple[dict[str, object], PixelArray | None]
+"""What a file is, and its pixels unless it is bad."""
+
+
+def _arriving(fetched: Iterator[bytes | RowError]) -> Iterator[_Arrival]:
+    start = time.perf_counter()
+    for data in fetched:
+        yield data, time.perf_counter() - start
+        start = time.perf_counter()
+
+
+def _look_at(arrival: _Arrival, job: ScoreJob) -> _Look:
+    data, waited_s = arrival
     fact: dict[str, object] = dict.fromkeys(field.name for field in _FACTS)
     start = time.perf_counter()
-    data = next(fetched)
-    arrived = time.perf_counter()
     image: DecodedImage | RowError = data if isinstance(data, RowError) else decode(data, job.limits)
     if not isinstance(data, RowError):
         fact |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
@@ -108,5 +138,5 @@ def _look_at(fetched: Iterator[bytes | RowError], job: ScoreJob) -> tuple[dict[s
         pixels_HWC = image.pixels_HWC
         fact |= {"width": image.width, "height": image.height, "format": image.format}
         fact |= {"phash": phash(pixels_HWC)}
-    fact |= {FETCH_S: arrived - start, DECODE_S: time.perf_counter() - arrived}
+    fact |= {FETCH_S: waited_s, DECODE_S: time.perf_counter() - start}
     return fact, pixels_HWC

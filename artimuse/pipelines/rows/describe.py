@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from artimuse.engines import open_engine
 from artimuse.errors import BadOutput, EngineFailed, OutOfMemory
-from artimuse.interfaces import BoolArray
+from artimuse.interfaces import BoolArray, Engine
 from artimuse.pipelines.rows.decode import pixels_of
 from artimuse.pipelines.rows.job import BEGAN_AT, DECODE_S, FETCH_S, SCORE_S, WORKER, ScoreJob, TextJob
 from artimuse.pipelines.rows.texts import TextColumns
@@ -25,12 +25,13 @@ CHANGED = "changed"
 class RowDescriber:
     """Describes decoded rows; an image that cannot be described keeps its row as it is."""
 
-    def __init__(self, job: ScoreJob, worker: str) -> None:
+    def __init__(self, job: ScoreJob, worker: str, engine: Engine | None = None) -> None:
+        """Loads the job's engine, unless it is given."""
         assert job.texts is not None
         self.texts: TextJob = job.texts
         self.job = job
         self.worker = worker
-        self.engine = open_engine(job.engine)
+        self.engine = engine or open_engine(job.engine)
         self._tables: dict[int, pa.Table] = {}
         """The rows of the shards of the last batch."""
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from artimuse.engines import open_engine
 from artimuse.errors import BadInput, EngineFailed, OutOfMemory
 from artimuse.images.decode import IMAGE_SIZE_PX
-from artimuse.interfaces import BoolArray, PixelArray, ScoreDistribution
+from artimuse.interfaces import BoolArray, Engine, PixelArray, ScoreDistribution
 from artimuse.pipelines.rows.decode import pixels_of
 from artimuse.pipelines.rows.job import BEGAN_AT, DECODE_S, FETCH_S, PIXELS, SCORE_S, WORKER, ScoreJob
 from artimuse.pipelines.rows.texts import TextColumns
@@ -28,11 +28,12 @@ _PLAIN_GREY = np.full((1, IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3), 128, dtype=np.uint8)
 class RowScorer:
     """Scores decoded rows, and describes those that are to have texts; an image that fails becomes a failed row."""
 
-    def __init__(self, job: ScoreJob, worker: str) -> None:
+    def __init__(self, job: ScoreJob, worker: str, engine: Engine | None = None) -> None:
+        """Loads the job's engine, unless it is given."""
         self.schema = job.schema
         self.texts = job.texts
         self.worker = worker
-        self.scorer = Scorer(open_engine(job.engine), STRATEGIES[job.strategy])
+        self.scorer = Scorer(engine or open_engine(job.engine), STRATEGIES[job.strategy])
         self.condition = Condition(job.texts.where, job.schema, among=WITHOUT_TEXTS) if job.texts else None
 
     def __call__(self, rows: pa.Table) -> pa.Table:

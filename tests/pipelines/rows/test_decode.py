@@ -39,6 +39,17 @@ def test_chunks_are_no_larger_than_asked_and_in_order(make_job, tmp_path):
     assert pa.concat_tables(chunks)["row_number"].to_pylist() == offsets.tolist()
 
 
+def test_several_threads_give_the_same_rows_in_the_same_order(make_job, tmp_path):
+    good_folder(tmp_path / "in", 50)
+    (tmp_path / "in" / "0007.png").write_bytes(b"not a picture")
+    job = make_job(tmp_path / "in")
+    columns = ["row_number", "error_code", "sha256", "phash", PIXELS]
+    alone = pa.concat_tables(decoded(job)).select(columns)
+    with RowDecoder(job, num_threads=4) as decode_rows:
+        together = pa.concat_tables(decode_rows(0, np.arange(50, dtype=np.int32), 1, 8)).select(columns)
+    assert together.equals(alone)
+
+
 def test_a_file_that_disappears_after_planning_is_a_failed_row(make_job, tmp_path):
     job = make_job(good_folder(tmp_path / "in", 3))
     (tmp_path / "in" / "0001.png").unlink()
