@@ -168,5 +168,5 @@ def _compared(found_B: FloatArray, expected_B: FloatArray) -> dict[str, Any]:
         "max_difference": float(differences.max(initial=0.0)),
         "mean_difference": float(differences.mean()) if len(differences) else 0.0,
         "rank_correlation": float(spearmanr(found, expected).statistic) if has_span else None,
-        "num_flips": int(((found >= median) != (expected >= median)).sum()),
+        "num_flips": int(((found >= threshold) != (expected >= threshold)).sum()),
     }
