@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=40, help="32 of them are compared with the reference")
     parser.add_argument("--tree", type=Path, help="another checkout of the project, measured as well")
     parser.add_argument("--work", type=Path, help="where files go; a checkpoint that is there is used, and stays")
+    parser.add_argument("--no-commands", action="store_true", help="only the process that loads the network")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     work = options.work or Path(tempfile.mkdtemp(prefix="artimuse-bench-"))
@@ -78,7 +79,7 @@ def main() -> None:
     runs: dict[str, list[dict[str, dict[str, float]]]] = {name: [] for name in trees}
     for _ in range(options.rounds):
         for name, tree in trees.items():
-            runs[name].append(measure(tree.resolve(), model, work))
+            runs[name].append(measure(tree.resolve(), model, work, has_commands=not options.no_commands))
             print(name, json.dumps(runs[name][-1]), flush=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     report = {
@@ -115,15 +116,17 @@ def write_model(model: Path, options: argparse.Namespace) -> float | None:
     return write_s
 
 
-def measure(tree: Path, model: Path, work: Path) -> dict[str, dict[str, float]]:
+def measure(tree: Path, model: Path, work: Path, *, has_commands: bool) -> dict[str, dict[str, float]]:
     """Seconds of one round."""
     paths = [str(tree), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "ARTIMUSE_CACHE": str(work / "cache")}
     command = [sys.executable, "-c", IN_A_PROCESS, str(time.time()), str(model)]
     process = subprocess.run(command, env=environment, cwd=work, check=True, stdout=subprocess.PIPE, text=True)
     shutil.rmtree(work / "cache", ignore_errors=True)
-    return {
-        "network": json.loads(process.stdout.splitlines()[-1]),
+    found = {"network": json.loads(process.stdout.splitlines()[-1])}
+    if not has_commands:
+        return found
+    return found | {
         "command, first": run_command(model, work, environment),
         "command, again": run_command(model, work, environment),
     }

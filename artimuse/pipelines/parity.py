@@ -43,7 +43,7 @@ class ParityCertificate:
     rank_correlation: float | None
     """Spearman's; None if the reference's scores span less than a point."""
     num_flips: int
-    """Images on different sides of a threshold, the median of the reference's scores."""
+    """Images on different sides of a threshold: half of the reference's scores are above it."""
     tolerance: float
     """The points by which scores may differ."""
     least_correlation: float | None
@@ -160,7 +160,9 @@ def _compared(found_B: FloatArray, expected_B: FloatArray) -> dict[str, Any]:
         }
     found, expected = found_B[is_scored_B].astype(np.float64), expected_B[is_scored_B].astype(np.float64)
     differences = np.abs(found - expected)
-    median = np.median(expected) if len(expected) else 0.0
+    half = len(expected) // 2
+    # Between the two scores in the middle, so that no image is on the threshold itself.
+    threshold = np.sort(expected)[half - 1 : half + 1].mean() if half else -np.inf
     has_span = len(expected) > 1 and np.ptp(expected) >= LEAST_SPAN
     from scipy.stats import spearmanr  # takes most of a second, and only the process that compares needs it
 
