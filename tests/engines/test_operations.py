@@ -2,7 +2,6 @@
 
 # R rows, I places of images, Q questions, J key-value heads, G query heads for each, E head size, P tokens of the
 # prefix, W width of the memory
-import os
 import random
 
 import pytest
@@ -13,11 +12,9 @@ from artimuse.engines.linear import RowScaled
 from artimuse.engines.operations import LayerMemory, Norm, Operations, Rows, operations_on
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-if DEVICE.type == "cpu":
-    os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are defined
 pytest.importorskip("triton", reason="Triton, which the kernels are written in, is for Linux")
 
-from artimuse.engines.operations import on_gpu  # noqa: E402 - after the interpreter was chosen
+from artimuse.engines.operations import on_gpu  # noqa: E402 - not without Triton
 
 CPU = operations_on(torch.device("cpu"))
 GPU: Operations = on_gpu
