@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 from torch.nn import functional
 from torch.nn.functional import ScalingType
 
@@ -57,7 +58,12 @@ class Linear:
 
     @classmethod
     def of(cls, parts: Sequence[Any], *, in_fp8: bool = False) -> "Linear":
-        """Linear modules of the same input as one; in their own precision, their weights become parts of its weight."""
+        """Linear modules of the same input as one; in their own precision, their weights become parts of its weight.
+
+        Raises TypeError for other modules, such as those with adapters, whose weight is not all that they do.
+        """
+        if others := [type(part).__name__ for part in parts if not isinstance(part, nn.Linear)]:
+            raise TypeError(f"this engine runs plain linear layers, not {others[0]}: merge the adapters first")
         bias = None if parts[0].bias is None else torch.cat([part.bias.data for part in parts])
         if in_fp8:
             scaled = [RowScaled.of(part.weight.data) for part in parts]

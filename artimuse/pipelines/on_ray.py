@@ -20,6 +20,7 @@ from artimuse.pipelines.record import ModelFacts
 from artimuse.pipelines.rows import Receipt, ScoreJob
 from artimuse.pipelines.workers import Workers, plan_workers
 from artimuse.runs.cluster import cause_of, connect
+from artimuse.runs.preconditions import refuse_missing
 from artimuse.runs.signals import StopRequest
 from artimuse.table.compaction import compact_shard
 
@@ -41,6 +42,11 @@ class OnRay:
         return self.workers.max_size
 
     def open(self, config: ScoreConfig, model: ModelFacts) -> ScoreConfig:
+        refuse_missing(
+            packages={"vllm": "--engine vllm needs pip install 'artimuse[vllm]'"} if config.engine == "vllm" else {},
+            needs_gpu=config.device == "cuda" or bool(config.num_gpus),
+            gpu_option="--device cuda" if config.device == "cuda" else f"--num-gpus {config.num_gpus or 0:g}",
+        )
         connect(debug=config.debug)
         self.workers = plan_workers(config, weight_bytes=model.num_bytes)
         device: Device = "cuda" if self.workers.num_gpus else "cpu"

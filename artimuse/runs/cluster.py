@@ -44,6 +44,15 @@ def connect(*, debug: bool) -> None:
     context.execution_no_progress_timeout_s = -1
 
 
+def starts_here() -> bool:
+    """True if `connect` would start Ray on this machine."""
+    if ray.is_initialized():
+        return False
+    address = os.environ.get("RAY_ADDRESS", "")
+    # Where `ray start` notes the cluster of this machine (Ray 2.60).
+    return address == "local" or (not address and not (Path(_directory()) / "ray" / "ray_current_cluster").exists())
+
+
 def _try_to_connect(num_attempts: int, *, debug: bool, problem: str, advice: str = "") -> None:
     """Raises ClusterProblem, at once if it is an answer of a cluster."""
     for num_left in reversed(range(num_attempts)):

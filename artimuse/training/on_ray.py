@@ -16,6 +16,7 @@ from artimuse.configs.train import TrainConfig
 from artimuse.errors import ArtiMuseError, TrainingFailed
 from artimuse.io.folder import Folder
 from artimuse.runs.cluster import connect, on_this_node
+from artimuse.runs.preconditions import refuse_missing
 from artimuse.training.backend import EXPORT_FOLDER, Control
 from artimuse.training.export.export import export
 from artimuse.training.job import FINAL_ERRORS, TrainJob
@@ -34,6 +35,11 @@ class OnRay:
     resources: Resources
 
     def open(self, config: TrainConfig) -> TrainConfig:
+        refuse_missing(
+            packages={"wandb": "--tracker wandb needs pip install wandb"} if config.tracker == "wandb" else {},
+            needs_gpu=config.device == "cuda",
+            gpu_option="--device cuda",
+        )
         connect(debug=config.debug)
         self.resources = plan_resources(config)
         device: Device = "cuda" if self.resources.num_gpus else "cpu"

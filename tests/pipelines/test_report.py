@@ -142,16 +142,19 @@ def test_the_comparison_with_the_reference_is_printed_and_is_in_the_json():
         engine="transformers",
         reference="exact",
         dtype="bfloat16",
+        reference_dtype="bfloat16",
         num_images=32,
         max_difference=0.25,
         mean_difference=0.0625,
         rank_correlation=0.99987,
+        num_flips=2,
         tolerance=1.0,
+        least_correlation=None,
     )
     text = shown(report(parity=certificate), width=200)
     assert (
         "as the reference  32 images by engine exact in bfloat16: at most 0.25 points apart, 0.062 on average,"
-        " rank correlation 0.9999 (allowed: 1)" in text
+        " rank correlation 0.9999, 2 across the median (allowed: 1)" in text
     )
     assert report(parity=certificate).as_dict()["parity"]["max_difference"] == 0.25
 

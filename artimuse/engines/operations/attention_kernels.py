@@ -21,6 +21,16 @@ def _look(queries, keys, values, is_there, peak, total, seen, scale):
 
 
 @triton.jit
+def _look_at_one(queries, key, value, peak, total, seen, scale):
+    """Adds a single key and value (E,) to what queries (M, E) have seen."""
+    score = tl.sum(queries.to(tl.float32) * key.to(tl.float32)[None], 1) * scale
+    new_peak = tl.maximum(peak, score)
+    weight, before = tl.exp(score - new_peak), tl.exp(peak - new_peak)
+    seen = seen * before[:, None] + weight[:, None] * value.to(tl.float32)[None]
+    return new_peak, total * before + weight, seen
+
+
+@triton.jit
 def attend_prefix(
     q,
     q_stride,
@@ -99,19 +109,12 @@ def attend_own(
     seen = tl.load(partial + (row * HEADS + head)[:, None] * SIZE + e[None], is_query[:, None], other=0.0)
     length = tl.load(lengths + row).to(tl.int32)
     first = (row * (HEADS // GROUPS) + kv_head) * width
-
     # The token itself, which the memory gets now.
     new_key = tl.load(k + row * k_stride + kv_head * SIZE + e)
     new_value = tl.load(v + row * v_stride + kv_head * SIZE + e)
     tl.store(keys + (first + length) * SIZE + e, new_key)
     tl.store(values + (first + length) * SIZE + e, new_value)
-    score = tl.sum(queries.to(tl.float32) * new_key.to(tl.float32)[None], 1) * scale
-    new_peak = tl.maximum(peak, score)
-    weight, before = tl.exp(score - new_peak), tl.exp(peak - new_peak)
-    seen = seen * before[:, None] + weight[:, None] * new_value.to(tl.float32)[None]
-    total = total * before + weight
-    peak = new_peak
-
+    peak, total, seen = _look_at_one(queries, new_key, new_value, peak, total, seen, scale)
     for start in range(0, length, KEYS):
         n = start + tl.arange(0, KEYS)
         is_there = n < length

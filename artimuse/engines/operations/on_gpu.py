@@ -1,5 +1,7 @@
 """The operations in kernels for GPUs. See `Operations`; `on_cpu.py` says in PyTorch what they compute."""
 
+from dataclasses import dataclass
+
 import torch
 import triton
 
@@ -101,35 +103,17 @@ def rotate(
 
 def attend_rows(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, memory: LayerMemory, rows: Rows) -> torch.Tensor:
     num_rows, num_heads, head_size = q.shape
-    num_kv_heads, num_groups = k.shape[1], num_heads // k.shape[1]
-    num_images, num_questions = rows.of_image.shape
+    num_kv_heads = k.shape[1]
     for heads in (q, k, v):
         assert heads.stride()[1:] == (head_size, 1), "the heads of a row lie side by side"
     attended = q.new_empty(num_rows, num_heads, head_size)
-    # What is seen of the prefix: a sum that is not divided yet, the largest score, and the sum of the weights.
-    partial = q.new_empty(num_rows, num_heads, head_size, dtype=torch.float32)
-    peaks, sums = (q.new_empty(num_rows, num_heads, dtype=torch.float32) for _ in range(2))
-    groups = triton.next_power_of_2(num_groups)
-    rows_together = max(_ROWS_TOGETHER, _SMALLEST_TILE // groups)
-    attention_kernels.attend_prefix[(num_images, num_kv_heads, triton.cdiv(num_questions, rows_together))](
-        q,
-        q.stride(0),
-        memory.prefix_keys,
-        memory.prefix_values,
-        rows.of_image,
-        partial,
-        peaks,
-        sums,
-        memory.prefix_keys.shape[2],
-        num_questions,
-        head_size**-0.5,
-        HEADS=num_heads,
-        GROUPS=num_groups,
-        GROUP_TILE=groups,
-        ROWS=rows_together,
-        SIZE=head_size,
-        KEYS=_KEYS_TOGETHER,
+    seen = _Seen(
+        sums_of_values=q.new_empty(num_rows, num_heads, head_size, dtype=torch.float32),
+        peaks=q.new_empty(num_rows, num_heads, dtype=torch.float32),
+        sums=q.new_empty(num_rows, num_heads, dtype=torch.float32),
     )
+    _attend_prefix(q, memory, rows, seen)
+    groups = num_heads // num_kv_heads
     attention_kernels.attend_own[(num_rows, num_kv_heads)](
         q,
         k,
@@ -140,19 +124,59 @@ def attend_rows(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, memory: Layer
         memory.keys,
         memory.values,
         rows.lengths,
-        partial,
-        peaks,
-        sums,
+        seen.sums_of_values,
+        seen.peaks,
+        seen.sums,
         attended,
         memory.keys.shape[2],
         head_size**-0.5,
         HEADS=num_heads,
-        GROUPS=num_groups,
-        GROUP_TILE=max(groups, _SMALLEST_TILE),
+        GROUPS=groups,
+        GROUP_TILE=max(triton.next_power_of_2(groups), _SMALLEST_TILE),
         SIZE=head_size,
         KEYS=_KEYS_TOGETHER,
     )
     return attended.flatten(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What each row saw of its image's prefix, where the second kernel goes on."""
+
+    sums_of_values: torch.Tensor
+    """(R, JG, E), not divided by the sum of the weights yet."""
+    peaks: torch.Tensor
+    """(R, JG): the largest score."""
+    sums: torch.Tensor
+    """(R, JG): of the weights."""
+
+
+def _attend_prefix(q: torch.Tensor, memory: LayerMemory, rows: Rows, seen: _Seen) -> None:
+    num_heads, head_size = q.shape[1:]
+    num_images, num_questions = rows.of_image.shape
+    num_kv_heads, num_tokens = memory.prefix_keys.shape[1:3]
+    groups = num_heads // num_kv_heads
+    group_tile = triton.next_power_of_2(groups)
+    rows_together = max(_ROWS_TOGETHER, _SMALLEST_TILE // group_tile)
+    attention_kernels.attend_prefix[(num_images, num_kv_heads, triton.cdiv(num_questions, rows_together))](
+        q,
+        q.stride(0),
+        memory.prefix_keys,
+        memory.prefix_values,
+        rows.of_image,
+        seen.sums_of_values,
+        seen.peaks,
+        seen.sums,
+        num_tokens,
+        num_questions,
+        head_size**-0.5,
+        HEADS=num_heads,
+        GROUPS=groups,
+        GROUP_TILE=group_tile,
+        ROWS=rows_together,
+        SIZE=head_size,
+        KEYS=_KEYS_TOGETHER,
+    )
 
 
 def _empty(shape: torch.Size | tuple[int, ...], like: torch.Tensor, in_fp8: bool) -> tuple[torch.Tensor, torch.Tensor]:

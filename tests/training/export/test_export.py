@@ -14,9 +14,10 @@ from safetensors.torch import load_file, save_file
 from artimuse.configs.engine import EngineConfig
 from artimuse.configs.export import ExportConfig
 from artimuse.configs.presets import paper_score_finetune
+from artimuse.engines.exact import ExactEngine
 from artimuse.engines.transformers import TransformersEngine
 from artimuse.errors import BadCheckpoint, BadOutput, ExportFailed
-from artimuse.interfaces import FloatArray
+from artimuse.interfaces import Engine, FloatArray
 from artimuse.io.folder import Folder
 from artimuse.model.find import find_checkpoint
 from artimuse.model.load import load_network, read_spec
@@ -82,11 +83,11 @@ def trained_scores(output: Path) -> FloatArray:
         load_weights(network, tensors)
     base = load_network(find_checkpoint(config.base), dtype=FLOAT32, device=CPU)
     merged = replace(base, model=network.model.eval(), template=spec.template)
-    engine = TransformersEngine(EngineConfig(model=config.base, device="cpu", dtype="float32"), merged)
+    engine = ExactEngine(EngineConfig(model=config.base, device="cpu", dtype="float32"), merged)
     return scores(engine)
 
 
-def scores(engine: TransformersEngine) -> FloatArray:
+def scores(engine: Engine) -> FloatArray:
     with engine.open(fixed_images()) as images:
         return STRATEGIES["ordered_100"].ask(images).mean_B
 
