@@ -105,3 +105,6 @@ def _configure_logging(console: Console, *, debug: bool) -> None:
     stream.setFormatter(LogFormatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     logging.basicConfig(level=logging.WARNING, format="%(message)s", datefmt="%H:%M:%S", handlers=[handler or stream])
     logging.getLogger("artimuse").setLevel(logging.DEBUG if debug else logging.INFO)
+    if not debug:
+        # It names no file; what is wrong with one is in its row.
+        logging.getLogger("PIL").setLevel(logging.CRITICAL)

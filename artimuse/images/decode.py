@@ -121,7 +121,25 @@ def _unidentified(data: bytes, limits: DecodeLimits) -> RowError:
     return RowError("unsupported_format", "not an image in any format asked for")
 
 
+# What Pillow's numbers and shortest messages mean; an EOFError has none: `PIL.ImageFile.ERRORS`, and its decoders in C.
+_MEANINGS = {
+    "broken data stream when reading image file": "the compressed data is damaged",
+    "cannot load this image": "the picture cannot be loaded",
+    "codec configuration error when reading image file": "the header asks for what the decoder cannot do",
+    "decoder error -2": "the compressed data is damaged",
+    "tile cannot extend outside image": "the header places a part of the picture outside of it",
+    "Truncated File Read": "the file ends in the middle",
+    "not enough image data": "there is less data than the header says",
+    "": "the file ends in the middle",
+}
+
+
 def _broken(error: Exception) -> RowError:
-    message = f"{type(error).__name__}: {error}"
+    message = " ".join(str(error).split())
     is_truncated = isinstance(error, EOFError) or "truncated" in message.lower()
+    if (message or isinstance(error, EOFError)) and message in _MEANINGS:
+        message = f"{_MEANINGS[message]} (Pillow: {message or type(error).__name__})"
+    elif not message or not isinstance(error, OSError | ValueError | SyntaxError | RuntimeError):
+        # An error inside of a plug-in, whose message alone says nothing.
+        message = f"Pillow cannot decode it: {type(error).__name__} {message}".rstrip()
     return RowError("truncated" if is_truncated else "corrupt", message)

@@ -130,6 +130,24 @@ def test_a_truncated_jpeg_is_called_truncated():
     assert code_of(data[: len(data) // 2]) == "truncated"
 
 
+def test_what_is_wrong_is_a_sentence_and_not_a_number_of_pillows():
+    data = bytearray(encoded(noise(), "TIFF", compression="tiff_lzw"))
+    data[len(data) // 2 : len(data) // 2 + 200] = bytes(200)
+    result = decode(bytes(data), LIMITS)
+    assert result == RowError("corrupt", "the compressed data is damaged (Pillow: decoder error -2)")
+
+
+def test_an_error_inside_of_pillow_says_that_it_is_one(monkeypatch):
+    """A plug-in that stumbles over hostile bytes, as they did and will again."""
+
+    def stumble(*_: object, **__: object) -> None:
+        raise IndexError("list index out of range")
+
+    monkeypatch.setattr(Image, "open", stumble)
+    result = decode(encoded(noise()), LIMITS)
+    assert result == RowError("corrupt", "Pillow cannot decode it: IndexError list index out of range")
+
+
 def test_text_is_an_unsupported_format():
     assert code_of(b"this is not an image, whatever its name says") == "unsupported_format"
 
