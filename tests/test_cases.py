@@ -98,6 +98,14 @@ def test_rows_of_a_parquet_file_that_was_rewritten_between_runs_fail(cases: Path
     assert "the Parquet file has changed: its row 2 is now 'dark'" in found["bright"]["error"]
 
 
+@pytest.mark.parametrize(("name", "image_format"), [("gray_deep.png", "PNG deep"), ("float_hdr.tif", "TIFF float")])
+def test_a_score_that_nobody_should_trust_is_told(cases: Path, tmp_path: Path, capsys, name: str, image_format: str):
+    assert score(cases / name, tmp_path) == 0
+    [row] = table(tmp_path).values()
+    assert row["format"] == image_format
+    assert "1 of grey pixels cut off at 255" in capsys.readouterr().err
+
+
 def test_texts_with_tokens_of_the_prompt_are_not_learnt(cases: Path, tmp_path: Path, capsys):
     options = ["--preset", "paper_text_pretrain", "--base", "nano", "--workers", "0"]
     assert main(["train", str(cases / "train_special_tokens.jsonl"), str(tmp_path / "out"), *options]) == 1

@@ -38,13 +38,19 @@ class DecodedImage:
     width: int
     height: int
     format: str
+    """As Pillow names it, with the kind of pixels if they have more than the 8 bits that the model sees."""
+
+
+# Grey pixels that Pillow does not scale to 8 bits but cuts off, by the beginning of its modes (`I;16`, `I`, `F`).
+_DEEP = {"I": " deep", "F": " float"}
 
 
 def decode(data: bytes, limits: DecodeLimits) -> DecodedImage | RowError:
     """Decodes one file: first frame, RGB, bicubic to 448 x 448 whatever the aspect ratio.
 
-    No EXIF rotation (though Pillow turns TIFFs by itself), alpha dropped, 16-bit gray clipped at 255: the model was
-    trained on such pixels. A truncated file is an error, never padded. Size and format are checked from the header.
+    No EXIF rotation (though Pillow turns TIFFs by itself), alpha dropped, deep and floating-point grey clipped at 255:
+    the model was trained on such pixels. A truncated file is an error, never padded. Size and format are checked
+    from the header.
     Source: official evaluation code; pixels are equal bit by bit (Pillow 13, libjpeg-turbo 3.2).
     """
     if not data:
@@ -74,7 +80,8 @@ def _decode(data: bytes, limits: DecodeLimits) -> DecodedImage | RowError:
         width, height = image.size
         if width * height > limits.max_pixels:
             return RowError("too_many_pixels", f"{width} x {height} pixels, the limit is {limits.max_pixels} in all")
-        return DecodedImage(resize(image.convert("RGB")), width, height, image.format or "")
+        name = f"{image.format}{_DEEP.get(image.mode.partition(';')[0], '')}"
+        return DecodedImage(resize(image.convert("RGB")), width, height, name)
 
 
 def decoder_versions() -> dict[str, str]:

@@ -55,6 +55,8 @@ class ScoreReport:
     """Images that have texts."""
     num_texts_truncated: int
     """Texts that ended at --max-new-tokens."""
+    num_deep: int
+    """Scored images whose grey pixels of more than 8 bits were cut off at 255."""
     num_new_rows: int
     """Images that this run was the first to try; the others were done before."""
     num_retried: int
@@ -113,6 +115,11 @@ class ScoreReport:
             yield "not images", f"{_kinds(others)} (left out)"
         if self.score_quantiles:
             yield "score 0-100", "  ".join(f"{name} {value:.2f}" for name, value in self.score_quantiles.items())
+        if self.num_deep:
+            yield (
+                "not trusted",
+                f"{self.num_deep:,} of grey pixels cut off at 255: see `format`, which says deep or float",
+            )
         if self.num_described or self.text_problems:
             yield "texts", self._texts()
         yield "this run", self._this_run()

@@ -249,6 +249,7 @@ class ScoreRun:
             score_quantiles=facts.quantiles,
             num_described=facts.num_described,
             num_texts_truncated=facts.num_texts_truncated,
+            num_deep=facts.num_deep,
             num_new_rows=tally.num_new,
             num_retried=tally.num_retried,
             num_recovered=tally.num_recovered,

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from artimuse.io.folder import Folder
 from artimuse.table.parts import PARTS, parts_by_shard, read_part
 
-_COLUMNS = ("row_number", "error_code", "score", "texts_truncated")
+_COLUMNS = ("row_number", "error_code", "score", "texts_truncated", "format")
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 # Hundredths of a point: quantiles of any number of rows in bounded memory.
 _BINS_PER_POINT = 100
@@ -27,6 +28,8 @@ class TableFacts:
     quantiles: Mapping[str, float]
     num_described: int
     num_texts_truncated: int
+    num_deep: int
+    """Scored images whose grey pixels of more than 8 bits were cut off at 255."""
     shards_with_repeats: tuple[int, ...]
     """Shards with a row in two parts."""
 
@@ -43,7 +46,7 @@ def read_table_facts(output: Folder) -> TableFacts:
     num_rows = 0
     errors: Counter[str] = Counter()
     histogram = np.zeros(_NUM_BINS, dtype=np.int64)
-    num_described = num_truncated = 0
+    num_described = num_truncated = num_deep = 0
     repeats = []
     for shard, names in parts_by_shard(output).items():
         found = [read_part(output, PARTS, name, _COLUMNS) for name in names]
@@ -59,9 +62,12 @@ def read_table_facts(output: Folder) -> TableFacts:
         truncated = parts["texts_truncated"].drop_null().to_numpy()
         num_described += len(truncated)
         num_truncated += int(truncated.sum(dtype=np.int64))
+        num_deep += pc.sum(pc.match_substring(parts["format"].filter(pc.is_valid(parts["score"])), " ")).as_py() or 0
         bins = np.rint(parts["score"].drop_null().to_numpy() * _BINS_PER_POINT).astype(np.int64)
         histogram += np.bincount(bins, minlength=_NUM_BINS)
-    return TableFacts(num_rows, dict(errors), _quantiles(histogram), num_described, num_truncated, tuple(repeats))
+    return TableFacts(
+        num_rows, dict(errors), _quantiles(histogram), num_described, num_truncated, num_deep, tuple(repeats)
+    )
 
 
 def _quantiles(histogram: npt.NDArray[np.int64]) -> dict[str, float]:

@@ -47,7 +47,11 @@ _SCORE_FIELDS = (
     described("texts_truncated", pa.int8(), "how many texts ended at the token limit; null without texts"),
     described("width", pa.int32(), "pixels, as stored in the file"),
     described("height", pa.int32(), "pixels, as stored in the file"),
-    described("format", pa.string(), "as Pillow names it"),
+    described(
+        "format",
+        pa.string(),
+        "as Pillow names it; then `deep` or `float` for grey pixels of more than 8 bits, which were cut off at 255",
+    ),
     described("bytes", pa.int64(), "size of the file"),
     described("sha256", pa.string(), "of the file's bytes, hexadecimal"),
     described("phash", pa.uint64(), "64-bit DCT perceptual hash of the picture the model saw (imagehash.phash)"),

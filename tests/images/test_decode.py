@@ -115,6 +115,23 @@ def test_the_first_frame_of_an_animation_is_taken():
     assert (pixels_of(data) == (255, 0, 0)).all()
 
 
+@pytest.mark.parametrize(
+    ("mode", "file_format", "name"),
+    [
+        ("L", "PNG", "PNG"),
+        ("1", "PNG", "PNG"),
+        ("P", "GIF", "GIF"),
+        ("I;16", "PNG", "PNG deep"),
+        ("I", "TIFF", "TIFF deep"),
+        ("F", "TIFF", "TIFF float"),
+    ],
+)
+def test_the_format_says_if_pixels_are_deeper_than_the_model_sees(mode, file_format, name):
+    result = decode(encoded(Image.new(mode, (8, 8)), file_format), LIMITS)
+    assert isinstance(result, DecodedImage)
+    assert result.format == name
+
+
 def test_an_empty_file_is_corrupt():
     assert code_of(b"") == "corrupt"
 

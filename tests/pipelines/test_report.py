@@ -21,6 +21,7 @@ REPORT = {
     "score_quantiles": {"min": 1.25, "median": 51.5, "max": 97.0},
     "num_described": 0,
     "num_texts_truncated": 0,
+    "num_deep": 0,
     "num_new_rows": 2_000,
     "num_retried": 0,
     "num_recovered": 0,
