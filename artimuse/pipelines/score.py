@@ -127,7 +127,7 @@ class ScoreRun:
             image_column=self.config.image_column,
             uri_column=self.config.uri_column,
             tar_ids=self.config.tar_ids,
-            allow_http=self.config.allow_http,
+            http=self.config.http_access,
         )
         sizes = self.sizes
         return write_plan(source, self.output, rows_per_shard=sizes.rows_per_shard, rows_per_group=sizes.rows_per_group)

@@ -9,7 +9,7 @@ import pyarrow as pa
 from artimuse.errors import BadInput
 from artimuse.sources.columns import is_id, is_text, refuse_missing, refuse_same_names
 from artimuse.sources.suffixes import suffix_of
-from artimuse.sources.tables import TABLES
+from artimuse.sources.tables import TABLES, Table
 from artimuse.sources.uris import absolute_uris, check_uris
 from artimuse.table.schema import IMAGE_ID, URI, passthrough_name
 
@@ -41,12 +41,14 @@ class ManifestSource:
 
     skipped: Mapping[str, int] = MappingProxyType({})
 
-    def __init__(self, location: str, *, uri_column: str = "uri", allow_http: bool = False) -> None:
-        """`location` is an absolute path or an fsspec URL."""
+    def __init__(
+        self, location: str, *, uri_column: str = "uri", allow_http: bool = False, table: Table | None = None
+    ) -> None:
+        """`location` is an absolute path or a URL; the table is what is there, unless it has been opened already."""
         self.location = location
         self.uri_column = uri_column
         self.allow_http = allow_http
-        self._table = TABLES[suffix_of(location)](location)
+        self._table = table or TABLES[suffix_of(location)](location)
         columns = self._table.schema
         self._check_columns(columns)
         self._passthrough_names = [name for name in columns.names if name not in (uri_column, "image_id")]

@@ -1,16 +1,21 @@
 """From what a user calls INPUT to the source that reads it."""
 
-from collections.abc import Collection
+import io
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urlsplit
 
-from artimuse.configs.limits import DEFAULT_FORMATS
+from artimuse.configs.limits import DEFAULT_FORMATS, HttpAccess
 from artimuse.configs.score import TarIds
 from artimuse.errors import BadInput
 from artimuse.interfaces import Source
-from artimuse.io.http import is_http
+from artimuse.io.http import is_http, read_http
 from artimuse.io.listing import list_files
 from artimuse.io.location import local_path
 from artimuse.io.patterns import EVERYTHING, is_pattern
+from artimuse.io.reading import as_bad_input
 from artimuse.sources.containers import ContainerFiles
 from artimuse.sources.files import FolderSource, GlobSource, SingleSource
 from artimuse.sources.manifest import ManifestSource
@@ -26,6 +31,8 @@ _ACCEPTED = (
 )
 # In the order of preference: downloaders write tables of URLs beside their tars.
 _CONTAINERS = (".tar", ".parquet")
+# Held in memory while the run is planned; a server need not know ranges.
+_MAX_WEB_MANIFEST_BYTES = 2**30
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
@@ -36,7 +43,7 @@ def open_source(
     image_column: str | None = None,
     uri_column: str | None = None,
     tar_ids: TarIds = "keys",
-    allow_http: bool = False,
+    http: HttpAccess | None = None,
 ) -> Source:
     """The collection that INPUT names; `formats` (as Pillow spells them) tells which files of a folder are images.
 
@@ -44,6 +51,8 @@ def open_source(
     """
     location = _absolute(input)
     suffix, suffixes = suffix_of(location), image_suffixes(formats)
+    if is_http(location):
+        return _on_the_web(location, suffixes, uri_column, http)
     if location.endswith(_COMPRESSED):
         raise BadInput(f"{input}: a compressed tar, whose members cannot be read by offset. Decompress it.")
     files = None if uri_column else _containers(location, suffix, suffixes, image_column)
@@ -62,10 +71,34 @@ def open_source(
     if _is_glob(location):
         return GlobSource(location)
     if suffix in TABLES:
-        return ManifestSource(location, uri_column=uri_column or "uri", allow_http=allow_http)
+        return ManifestSource(location, uri_column=uri_column or "uri", allow_http=http is not None)
     if suffix in suffixes:
-        return SingleSource(location, allow_http=allow_http)
+        return SingleSource(location)
     raise BadInput(f"{input}: not a collection this version reads. {_ACCEPTED}.")
+
+
+def _on_the_web(location: str, suffixes: Collection[str], uri_column: str | None, http: HttpAccess | None) -> Source:
+    """One image or a manifest on a web server, which cannot be listed."""
+    suffix = suffix_of(urlsplit(location).path)
+    if suffix in suffixes:
+        return SingleSource(location, allow_http=http is not None)
+    if suffix not in TABLES:
+        raise BadInput(
+            f"{location}: on a web server, INPUT can be one image or a manifest whose name ends in"
+            f" {', '.join(TABLES)}; a list of its images is one"
+        )
+    if http is None:
+        raise BadInput(f"{location}: what is on web servers is fetched with --allow-http only")
+    with as_bad_input(location):
+        data = read_http(location, http, max_bytes=_MAX_WEB_MANIFEST_BYTES)
+
+    @contextmanager
+    def opened() -> Iterator[BinaryIO]:
+        with as_bad_input(location):
+            yield io.BytesIO(data)
+
+    table = TABLES[suffix](location, opened)
+    return ManifestSource(location, uri_column=uri_column or "uri", allow_http=True, table=table)
 
 
 def _containers(

@@ -7,7 +7,9 @@ line.
 import codecs
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from itertools import islice
 from typing import Any, BinaryIO, Protocol, cast
 
@@ -28,25 +30,30 @@ _SURROGATE = r"\ud"
 _JsonRow = tuple[int, dict[str, Any]]  # with its line number
 
 
+Opener = Callable[[], AbstractContextManager[BinaryIO]]
+"""Opens a table's file, again each time that it is read."""
+
+
 class Table(Protocol):
-    """A file of rows."""
+    """A file of rows, at a location that messages name; opened there, unless something else opens it."""
 
     schema: pa.Schema
 
-    def __init__(self, location: str) -> None: ...
+    def __init__(self, location: str, opened: Opener | None = None) -> None: ...
     def batches(self) -> Iterator[pa.RecordBatch]: ...
 
 
 class ParquetTable:
     """Streamed row group by row group, page by page."""
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, opened: Opener | None = None) -> None:
         self.location = location
-        with open_input(location) as file, _parquet(file) as parquet:
+        self.opened = opened or partial(open_input, location)
+        with self.opened() as file, _parquet(file) as parquet:
             self.schema = parquet.schema_arrow
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        with open_input(self.location) as file, _parquet(file) as parquet:
+        with self.opened() as file, _parquet(file) as parquet:
             yield from parquet.iter_batches(batch_size=_PARQUET_BATCH_ROWS)
 
 
@@ -60,16 +67,17 @@ class CsvTable:
 
     delimiter = ","
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, opened: Opener | None = None) -> None:
         self.location = location
-        with open_input(location) as file:
+        self.opened = opened or partial(open_input, location)
+        with self.opened() as file:
             header = next(self._rows(file), None)
         if header is None:
             raise BadInput(f"{location}: empty; expected a header line with a column `uri`")
         self.schema = pa.schema([(name, pa.string()) for name in header])
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        with open_input(self.location) as file:
+        with self.opened() as file:
             rows = islice(self._rows(file), 1, None)
             while chunk := list(islice(rows, _TEXT_BATCH_ROWS)):
                 columns = [pa.array([cell or None for cell in column], pa.string()) for column in zip(*chunk)]
@@ -103,11 +111,12 @@ class ListTable:
 
     schema = pa.schema([("uri", pa.string())])
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, opened: Opener | None = None) -> None:
         self.location = location
+        self.opened = opened or partial(open_input, location)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        with open_input(self.location) as file:
+        with self.opened() as file:
             uris = (uri for _, line in _lines(self.location, file) if (uri := line.rstrip("\r\n")).strip())
             while chunk := list(islice(uris, _TEXT_BATCH_ROWS)):
                 yield pa.RecordBatch.from_arrays([pa.array(chunk, pa.string())], schema=self.schema)
@@ -122,10 +131,11 @@ class JsonLinesTable:
 
     unit = "lines"
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, opened: Opener | None = None) -> None:
         self.location = location
+        self.opened = opened or partial(open_input, location)
         self.schema = pa.schema([])
-        with open_input(location) as file:
+        with self.opened() as file:
             for chunk in self._chunks(file):
                 names = dict.fromkeys(name for _, row in chunk for name in row)
                 found = pa.schema([(name, self._column(chunk, name, None).type) for name in names])
@@ -139,7 +149,7 @@ class JsonLinesTable:
             raise BadInput(f"{location}: {error}") from error
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        with open_input(self.location) as file:
+        with self.opened() as file:
             for chunk in self._chunks(file):
                 columns = [self._column(chunk, field.name, field.type) for field in self.schema]
                 yield pa.RecordBatch.from_arrays(columns, schema=self.schema)

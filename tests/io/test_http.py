@@ -53,10 +53,12 @@ class Site(BaseHTTPRequestHandler):
             self.answer(302, b"", headers={"Location": "/round.jpg"})
         elif path == "/silent.jpg":
             self.server.is_over.wait(60)
+        elif path == "/list.csv":
+            self.answer(200, b"uri,caption\na.jpg,one\nflaky.jpg,two\n")
         elif path == "/file.jpg":
             self.answer(302, b"", headers={"Location": "file:///etc/hostname"})
         else:
-            self.answer(int(path.strip("/")), b"")
+            self.answer(int(path.strip("/").partition(".")[0]), b"")
 
     def answer(
         self, status: int, body: bytes, *, length: int | None = -1, headers: dict[str, str] | None = None
@@ -231,13 +233,30 @@ def test_a_body_over_the_limit_is_not_kept(site: SiteServer):
 
 def test_manifests_may_list_http_uris_once_that_is_allowed(tmp_path: Path):
     (tmp_path / "list.csv").write_text("uri\nhttps://example.org/a.jpg\n")
-    [batch] = open_source(f"{tmp_path}/list.csv", allow_http=True).batches()
+    [batch] = open_source(f"{tmp_path}/list.csv", http=HttpAccess()).batches()
     assert batch["uri"].to_pylist() == ["https://example.org/a.jpg"]
     with pytest.raises(BadInput, match=r"in row 0 is an http\(s\) URL, and those are not fetched"):
         list(open_source(f"{tmp_path}/list.csv").batches())
     (tmp_path / "list.csv").write_text("uri\nzip://a.jpg::https://example.org/a.zip\n")
     with pytest.raises(BadInput, match="has a URL inside another one, which is not fetched"):
-        list(open_source(f"{tmp_path}/list.csv", allow_http=True).batches())
+        list(open_source(f"{tmp_path}/list.csv", http=HttpAccess()).batches())
+
+
+def test_a_manifest_may_be_on_a_web_server_once_that_is_allowed(site: SiteServer):
+    location = f"http://{site.host}/list.csv?version=2"
+    [batch] = open_source(location, http=LOOPBACK).batches()
+    assert batch["uri"].to_pylist() == [f"http://{site.host}/a.jpg", f"http://{site.host}/flaky.jpg"]
+    assert batch["caption"].to_pylist() == ["one", "two"]
+    num_asked = len(site.asked)
+    with pytest.raises(BadInput, match=r"list\.csv.*: what is on web servers is fetched with --allow-http only"):
+        open_source(location)
+    assert len(site.asked) == num_asked
+    with pytest.raises(BadInput, match=REFUSED):
+        open_source(location, http=HttpAccess())
+    with pytest.raises(BadInput, match=r"images\.tar: on a web server, INPUT can be one image or a manifest"):
+        open_source(f"http://{site.host}/images.tar", http=LOOPBACK)
+    with pytest.raises(BadInput, match=r"404\.csv: cannot be read"):
+        open_source(f"http://{site.host}/404.csv", http=LOOPBACK)
 
 
 def test_networks_are_checked_when_given():
