@@ -192,7 +192,11 @@ class ScoreRun:
             logger.info("%s", what_is_there(self.num_before, self.backlog.num_retries, self.plan.num_rows))
         num_kept = self.num_before - self.backlog.num_retries
         with self.progress.phase("scoring"):
-            self.progress.expect(total=num_kept + self.backlog.num_rows, done=num_kept)
+            self.progress.expect(
+                total=num_kept + self.backlog.num_rows,
+                done=num_kept,
+                failed=self.ledger.num_failed() - self.backlog.num_retries,
+            )
             self.work.do(self.job, self.backlog)
             self.images_per_s, working_s = self.progress.rate, self.progress.working_s
         self.progress.split_phase("scoring", "loading the model", last_s=working_s)

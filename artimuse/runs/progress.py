@@ -65,9 +65,9 @@ class RunProgress:
         whole = phases.pop(name)
         phases[earlier], phases[name] = max(0.0, whole - last_s), min(whole, last_s)
 
-    def expect(self, *, total: int, done: int) -> None:
-        """Starts a new count; `done` of `total` rows are there already."""
-        self.total, self.done, self.failed, self._new = total, done, 0, 0
+    def expect(self, *, total: int, done: int, failed: int = 0) -> None:
+        """Starts a new count; `done` of `total` rows are there already, of which some have failed."""
+        self.total, self.done, self.failed, self._new = total, done, failed, 0
         self._working_since = None
         self._show()
 

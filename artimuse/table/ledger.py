@@ -30,6 +30,7 @@ class Ledger:
         self.overlapping_shards: set[int] = set()
         """Shards with a row in two parts, among those read so far."""
         self._packed: dict[int, npt.NDArray[np.uint8]] = {}
+        self._num_failed: dict[int, int] = {}
 
     @property
     def num_shards(self) -> int:
@@ -51,6 +52,11 @@ class Ledger:
 
     def num_done(self) -> int:
         return sum(int(self.done_rows(shard).sum()) for shard in range(self.num_shards))
+
+    def num_failed(self) -> int:
+        """Rows that are done, without a score."""
+        self.num_done()
+        return sum(self._num_failed.values())
 
     def attempts_failed(self, shard: int, codes: Collection[str]) -> npt.NDArray[np.int8]:
         """Per row of the shard, how often it was tried if it failed with one of the codes (any, if none); else 0."""
@@ -88,16 +94,18 @@ class Ledger:
         return np.unique(condition.select(parts)) - shard * self.rows_per_shard
 
     def _read_done_rows(self, shard: int) -> BoolArray:
-        done = np.zeros(self.num_shard_rows(shard), dtype=np.bool_)
+        done, failed = (np.zeros(self.num_shard_rows(shard), dtype=np.bool_) for _ in range(2))
         readable = []
         for name in self.parts_by_shard.get(shard, []):
-            part = read_part(self.output, PARTS, name, ["row_number"])
+            part = read_part(self.output, PARTS, name, ["row_number", "error_code"])
             if part is not None:
                 readable.append(name)
                 offsets = self._offsets(shard, name, part)
                 if done[offsets].any():
                     self.overlapping_shards.add(shard)
                 done[offsets] = True
+                failed[offsets] = part["error_code"].is_valid().to_numpy()
+        self._num_failed[shard] = int(failed.sum())
         if readable:
             self.parts_by_shard[shard] = readable
         else:

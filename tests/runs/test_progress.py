@@ -82,6 +82,13 @@ def test_rows_of_an_earlier_run_are_done_but_not_in_the_rate(run, clock):
     assert run.rate == pytest.approx(2.0)
 
 
+def test_failed_rows_of_an_earlier_run_are_failed(run, clock, lines):
+    run.expect(total=1000, done=900, failed=7)
+    clock.now += 50
+    run.advance(rows=20, failed=1, began_at=START)
+    assert lines()[0].startswith("920 of 1000 done, 8 failed, ")
+
+
 def test_the_rate_counts_from_the_first_workers_begin(run, clock):
     run.expect(total=100, done=0)
     clock.now += 60  # the model loads

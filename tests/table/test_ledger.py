@@ -132,6 +132,15 @@ def test_failed_rows_are_told_with_their_attempt_and_by_code(table: SmallTable, 
     assert table.ledger().attempts_failed(2, ()).tolist() == [0] * 5
 
 
+def test_failed_rows_are_counted_once(table: SmallTable, output: Folder):
+    assert table.ledger().num_failed() == 0
+    store_part(output, PARTS, 0, score_rows([0, 2, 3], code="corrupt"))
+    store_part(output, PARTS, 0, score_rows([3, 5], code="not_found"))
+    store_part(output, PARTS, 0, score_rows([1, 4]))
+    store_part(output, PARTS, 1, score_rows([11], code="corrupt"))
+    assert (table.ledger().num_done(), table.ledger().num_failed()) == (7, 5)
+
+
 def test_a_damaged_part_has_no_failed_rows(table: SmallTable, output: Folder):
     good, bad = table.write(score_rows([0], code="corrupt")), table.write(score_rows([1], code="corrupt"))
     output.write(f"{PARTS}/{bad}", b"torn")
