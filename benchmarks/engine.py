@@ -24,7 +24,7 @@ from torch.profiler import ProfilerActivity, profile
 from artimuse.bench.ceilings import measure_ceilings, synchronize
 from artimuse.bench.flop import Arithmetic, shared_score, shared_texts
 from artimuse.bench.machine import describe
-from artimuse.bench.measure import _forget_stopping, _lengths
+from artimuse.bench.measure import forget_stopping, prompt_lengths
 from artimuse.bench.networks import random_network
 from artimuse.bench.timing import Work
 from artimuse.configs.engine import EngineConfig
@@ -82,9 +82,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     [dtype] = options.dtypes
     device = resolve_device("auto")
     network = random_network(options.model, dtype=resolve_dtype(dtype, device), device=device)
-    _forget_stopping(network)
+    forget_stopping(network)
     ceilings = measure_ceilings(device, resolve_dtype(dtype, device))
-    arithmetic, lengths = Arithmetic(network.model.config), _lengths(network, options.new_tokens)
+    arithmetic, lengths = Arithmetic(network.model.config), prompt_lengths(network, options.new_tokens)
     engine = TransformersEngine(EngineConfig(model=options.model, dtype=dtype, batch_size=options.batch_size), network)
     pixels_BHWC = np.random.default_rng(0).integers(0, 256, (options.images, 448, 448, 3), dtype=np.uint8)
     score = shared_score(arithmetic, lengths)

@@ -51,7 +51,7 @@ def measure(config: EngineConfig, workload: Workload) -> BenchReport:
     device = resolve_device(config.device)
     dtype = resolve_dtype(config.dtype, device)
     network = _make_network(config.model, dtype, device)
-    _forget_stopping(network)
+    forget_stopping(network)
     ceilings = measure_ceilings(device, dtype)
     logger.info("limits %s", ceilings)
     setup = _Setup(config, network, device, workload)
@@ -92,7 +92,7 @@ class _Setup:
         self.workload = workload
         self.score, self.texts = Work(), Work(workload.new_tokens)
         self.arithmetic = Arithmetic(network.model.config)
-        self.lengths = _lengths(network, workload.new_tokens)
+        self.lengths = prompt_lengths(network, workload.new_tokens)
         num_images = workload.num_images or NUM_IMAGES[device.type]
         shape = (num_images, IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3)
         self.pixels_BHWC = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
@@ -119,7 +119,7 @@ class _Setup:
         network = self.network
         if self.config.dtype == "fp8":  # which changes its network, and the loop needs one
             network = _make_network(self.config.model, torch.bfloat16, self.device)
-            _forget_stopping(network)
+            forget_stopping(network)
         flop = shared_score(self.arithmetic, self.lengths)
         engine = EngineTiming(
             self.config.name,
@@ -147,13 +147,13 @@ def _make_network(model: str, dtype: torch.dtype, device: torch.device) -> Netwo
     return load_network(find_checkpoint(model), dtype=dtype, device=device)
 
 
-def _forget_stopping(network: Network) -> None:
+def forget_stopping(network: Network) -> None:
     """Makes every text end at its limit: the stop token's logit becomes 0, and the greatest of a vocabulary is not."""
     [stop_id] = network.tokenizer.encode(STOP_TOKEN, add_special_tokens=False)
     network.model.lm_head.weight[stop_id] = 0
 
 
-def _lengths(network: Network, new_tokens: int) -> Lengths:
+def prompt_lengths(network: Network, new_tokens: int) -> Lengths:
     tokenizer = cast(Tokenizer, network.tokenizer)
     prompt, *others = (network.template.token_ids(tokenizer, q) for q in (STRATEGY.question, *QUESTIONS))
     [end_id] = tokenizer.encode(END_OF_IMAGE, add_special_tokens=False)

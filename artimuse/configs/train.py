@@ -114,7 +114,8 @@ class MachineOptions(HasWorkers):
     micro_batch_size: int = 4
     """Examples that a worker has in the network at a time."""
     gradient_checkpointing: bool = True
-    """Compute activations a second time instead of keeping them, in as many layers as the GPU's memory requires."""
+    """Compute activations a second time instead of keeping them, in as many layers as the GPU's memory requires (in
+    all of them with --language-model full, and in the vision encoder)."""
     cpus_per_worker: float = 1.0
     """CPUs that a worker takes, for decoding and, without a GPU, for the network. With --workers 0 torch decides."""
 

@@ -3,6 +3,9 @@
 Ours, because the pass owns the keys and values: they are kept for the part of the prompt that all questions share,
 written into memory that never moves, and read without being repeated for the query heads that share them. What lies
 between the matrix products is read and written once (`operations/`), and products of the same input are one product.
+
+What tokens look at has three names. A beginning is what all prompts have before the image. A prefix is an image's
+prompt up to the end of the image, which its questions share. The past is whatever comes before the tokens of one pass.
 """
 
 # B sequences, S new tokens, P past ones, D hidden size, J key-value heads, G query heads for each, E head size
@@ -23,6 +26,9 @@ from artimuse.errors import BadCheckpoint
 Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """Layer, queries (B, S, JG, E), new keys and values (B, S, J, E) -> (B, S, JG * E)."""
 
+
+SMALLEST_HEAD = 16
+"""The smallest tile of a matrix unit."""
 
 Beginning = tuple[torch.Tensor, ...]
 """Of the tokens that all sequences begin with: per layer all heads (1, P, JG + 2J, E), the queries zero."""
@@ -60,9 +66,10 @@ class Decoder:
     """Token or image embeddings in, hidden states out."""
 
     def __init__(self, model: InternVLForConditionalGeneration, *, in_fp8: bool = False) -> None:
-        """With `in_fp8`, the matrices of the layers and their inputs have 8 bits.
+        """Takes over the model's weights. With `in_fp8`, the matrices of the layers and their inputs have 8 bits, and
+        the model cannot run on its own after that.
 
-        Raises BadCheckpoint for attention windows and activations that no InternVL3 has.
+        Raises BadCheckpoint for attention windows, activations and sizes of heads that no InternVL3 has.
         """
         text: Any = model.model.language_model
         if text.config.hidden_act != "silu":
@@ -79,18 +86,19 @@ class Decoder:
         self.num_heads: int = text.config.num_attention_heads
         self.num_kv_heads: int = text.config.num_key_value_heads
         self.head_size: int = text.layers[0].self_attn.head_dim
+        if self.head_size < SMALLEST_HEAD or self.head_size & (self.head_size - 1):
+            raise BadCheckpoint(
+                f"attention heads of {self.head_size} values; this engine runs 16, 32, 64, 128 and so on"
+            )
         self.dtype: torch.dtype = self.head_weight.dtype
         self.device: torch.device = self.head_weight.device
         self.operations = operations_on(self.device)
         self.last_norm = Norm.of(text.norm)
-        self.layers = [_Layer(layer, in_fp8=in_fp8) for layer in text.layers]
-
-    def forget_originals(self) -> None:
-        """Frees the matrices of which there are 8 bits: the model cannot run on its own after that."""
-        for layer in self.text.layers:
-            for module in layer.modules():
-                if isinstance(module, nn.Linear):
-                    module.weight.data = module.weight.data.new_empty(0)
+        self.layers = []
+        for layer in text.layers:
+            self.layers.append(_Layer(layer, in_fp8=in_fp8))
+            if in_fp8:
+                _forget_matrices(layer)
 
     def embed(self, token_ids: torch.Tensor) -> torch.Tensor:
         embeddings: torch.Tensor = self.text.embed_tokens(token_ids)
@@ -123,6 +131,8 @@ class Decoder:
         token may look. Without a mask a token looks at all that is before it, and at itself.
         """
         keys, values = [], []
+
+        assert past is None or mask is not None, "what tokens see of their own past, the mask says"
 
         def attend(layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
             q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
@@ -225,12 +235,21 @@ class Decoder:
         return whole
 
 
+def _forget_matrices(layer: nn.Module) -> None:
+    """At once: the weights in 16 bits and in 8 need not be in memory together."""
+    for module in layer.modules():
+        if isinstance(module, nn.Linear):
+            module.weight.data = module.weight.data.new_empty(0)
+
+
 def _filled_up(head: nn.Linear) -> torch.Tensor:
     """The output layer's weight with zeros up to a multiple of 8 rows; the module keeps its own, as a part of it.
 
     With the 151,674 tokens of InternVL3, cuBLAS uses a kernel of a third of the speed.
     """
     weight = head.weight.data
+    if len(weight) % 8 == 0:
+        return weight
     filled = weight.new_zeros(-(-len(weight) // 8) * 8, weight.shape[1])
     filled[: len(weight)] = weight
     head.weight.data = filled[: len(weight)]

@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 
 from artimuse.engines.decoder import Decoder, KeysValues
-from artimuse.engines.rows import MAX_ROWS, STEPS_PER_LOOK, MemoryShape, Row, RowMemory
+from artimuse.engines.rows import MAX_ROWS, STEPS_PER_LOOK, MemoryShape, Row, RowMemory, bucket_of
 
 # Images whose questions go through the network together: fewer would not fill it, more would keep rows waiting.
 IMAGES_PER_ADMISSION = {"cpu": 4, "cuda": 8}
@@ -30,11 +30,14 @@ class Generator:
         self.stop_id = stop_id
         self.max_rows = MAX_ROWS[decoder.device.type]
         self._memory: RowMemory | None = None
+        self._num_rows = self.max_rows
+        self._asked: MemoryShape | None = None
+        """What the memory was made for; it may have fewer rows."""
 
     def halve(self) -> None:
-        """Has half as many texts in flight from now on."""
-        self._memory = None
-        self.max_rows = max(1, self.max_rows // 2)
+        """Has half as many texts in flight from now on as there were, or were to be."""
+        self.max_rows = max(1, min(self.max_rows, self._num_rows) // 2)
+        self._memory = self._asked = None
 
     @torch.inference_mode()
     def answers(
@@ -49,7 +52,7 @@ class Generator:
         rows: list[Row] = []
         if waiting and suffixes:
             questions = _Questions(self.decoder, suffixes, prefixes[0].num_tokens)
-            memory = self._memory_for(questions, max_new_tokens)
+            memory = self._memory_for(questions, len(prefixes), max_new_tokens)
         while waiting or rows:
             places = memory.free_places(rows)[: (memory.shape.num_rows - len(rows)) // questions.count]
             at_once = min(IMAGES_PER_ADMISSION[self.decoder.device.type], len(waiting))
@@ -88,18 +91,21 @@ class Generator:
             row.add([token_id], self.stop_id, max_new_tokens)
         return rows
 
-    def _memory_for(self, questions: "_Questions", max_new_tokens: int) -> RowMemory:
+    def _memory_for(self, questions: "_Questions", num_images: int, max_new_tokens: int) -> RowMemory:
         device = self.decoder.device
         needed = questions.longest + max_new_tokens + STEPS_PER_LOOK[device.type]
         shape = MemoryShape(
-            num_rows=max(questions.count, self.max_rows),
+            num_rows=max(questions.count, min(self.max_rows, bucket_of(num_images * questions.count))),
             width=-(-needed // WIDTH_STEP) * WIDTH_STEP,
             num_questions=questions.count,
             num_shared=questions.start,
         )
-        if self._memory is None or not self._memory.shape.holds(shape):
-            self._memory = None  # freed before the new one is made
-            self._memory = RowMemory(self.decoder, self._fitting(shape))
+        if self._memory is None or self._asked is None or not self._asked.holds(shape):
+            # Freed before the new one is made, which has room for what the old one had.
+            self._memory, self._asked = None, shape.with_room_for(self._asked)
+            fitting = self._fitting(self._asked)
+            self._num_rows = fitting.num_rows
+            self._memory = RowMemory(self.decoder, fitting)
         return self._memory
 
     def _fitting(self, shape: MemoryShape) -> MemoryShape:
@@ -108,6 +114,7 @@ class Generator:
         if decoder.device.type != "cuda":
             return shape
         bytes_per_token = 2 * decoder.num_layers * decoder.num_kv_heads * decoder.head_size * decoder.dtype.itemsize
+        torch.cuda.empty_cache()  # what PyTorch keeps for later would look taken
         num_free, _ = torch.cuda.mem_get_info(decoder.device)
         share = num_free / 2 / (bytes_per_token * shape.num_tokens)
         return replace(shape, num_rows=max(shape.num_questions, int(shape.num_rows * min(share, 1.0))))

@@ -10,6 +10,8 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.functional import ScalingType
 
+from artimuse.errors import EngineFailed
+
 FP8 = torch.float8_e4m3fn
 LARGEST_FP8 = 448.0
 """The largest number that has 8 bits in this format."""
@@ -21,10 +23,12 @@ _LEAST_CAPABILITY = (8, 9)
 
 
 def refuse_without_fp8(device: torch.device) -> None:
-    """Raises ValueError for a GPU that cannot multiply numbers of 8 bits; PyTorch does it on CPUs, slowly."""
+    """Raises EngineFailed for a GPU that cannot multiply numbers of 8 bits; PyTorch does it on CPUs, slowly."""
     if device.type == "cuda" and torch.cuda.get_device_capability(device) < _LEAST_CAPABILITY:
         name, needed = torch.cuda.get_device_name(device), ".".join(map(str, _LEAST_CAPABILITY))
-        raise ValueError(f"dtype fp8: {name} does not compute in 8 bits, which GPUs of capability {needed} do")
+        raise EngineFailed(
+            f"--dtype fp8: {name} does not compute in 8 bits, which GPUs of capability {needed} do; use bfloat16"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,8 @@ class Linear:
         """
         if others := [type(part).__name__ for part in parts if not isinstance(part, nn.Linear)]:
             raise TypeError(f"this engine runs plain linear layers, not {others[0]}: merge the adapters first")
+        if not all(part.weight.numel() for part in parts):
+            raise TypeError("an engine in fp8 has taken over this network, whose matrices are gone: load another one")
         bias = None if parts[0].bias is None else torch.cat([part.bias.data for part in parts])
         if in_fp8:
             scaled = [RowScaled.of(part.weight.data) for part in parts]

@@ -18,6 +18,11 @@ MAX_ROWS = {"cpu": 64, "cuda": ROW_BUCKETS[-1]}
 STEPS_PER_LOOK = {"cpu": 1, "cuda": 4}
 
 
+def bucket_of(num_rows: int) -> int:
+    """The smallest number of rows with a CUDA graph that holds so many; the number itself if none does."""
+    return next((bucket for bucket in ROW_BUCKETS if num_rows <= bucket), num_rows)
+
+
 @dataclass(slots=True)
 class Row:
     """A text in flight."""
@@ -59,10 +64,22 @@ class MemoryShape:
         """Tokens whose keys and values are kept."""
         return self.num_rows * self.width + self.num_places * self.num_shared
 
+    def with_room_for(self, other: "MemoryShape | None") -> "MemoryShape":
+        """This shape, or one that holds both, so that callers in turns do not make the memory anew each time."""
+        if other is None or other.num_shared != self.num_shared:
+            return self
+        return MemoryShape(
+            num_rows=max(self.num_rows, other.num_rows),
+            width=max(self.width, other.width),
+            num_questions=max(self.num_questions, other.num_questions),
+            num_shared=self.num_shared,
+        )
+
     def holds(self, other: "MemoryShape") -> bool:
         """True if what needs the other shape finds room in this one."""
         return (
             self.num_shared == other.num_shared
+            and self.num_rows >= other.num_rows
             and self.width >= other.width
             and self.num_questions >= other.num_questions
         )
@@ -128,8 +145,7 @@ class RowMemory:
         steps = min(STEPS_PER_LOOK[self.decoder.device.type], most_steps)
         used = count
         if self.decoder.device.type == "cuda":
-            used = next(bucket for bucket in (*ROW_BUCKETS, count) if count <= bucket)
-            used = min(used, self.shape.num_rows)
+            used = min(bucket_of(count), self.shape.num_rows)
             # The rows between compute in vain; their places must not run out of the memory.
             self.lengths[count:used] = 0
         taken = []

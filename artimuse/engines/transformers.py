@@ -43,12 +43,14 @@ class TransformersEngine(NetworkEngine):
     """Implements `interfaces.Engine`."""
 
     def __init__(self, config: EngineConfig, network: Network | None = None) -> None:
+        """Takes over the network, if one is given.
+
+        Raises BadCheckpoint for one that this engine cannot run, EngineFailed if the GPU or its software cannot.
+        """
         super().__init__(config, network)
         if config.dtype == "fp8":
             refuse_without_fp8(self.device)
         self.decoder = Decoder(self.network.model, in_fp8=config.dtype == "fp8")
-        if config.dtype == "fp8":
-            self.decoder.forget_originals()
         self.vision = VisionEncoder(self.network.model)
         self._kept_beginning: Beginning | None = None
         self.generator = Generator(self.decoder, stop_id=self.reader.stop_id)
@@ -102,17 +104,17 @@ class TransformersEngine(NetworkEngine):
         return self.prompt_ids(question).tolist().index(end_id) + 1
 
     def halve(self, error: RuntimeError) -> None:
-        """Takes half as much at a time from now on, once in the life of the engine.
+        """Takes half as much at a time from now on, once in the life of the engine; texts in flight as well.
 
         Raises OutOfMemory if that has been done; the error again if it is not about memory.
         """
         if not is_out_of_memory(error):
             raise error
-        if self._has_halved or self.batch_size == 1:
+        if self._has_halved:
             first_line = str(error).splitlines()[0]
             raise OutOfMemory(f"no memory for {self.batch_size} images at a time ({first_line})") from error
         self._has_halved = True
-        self.batch_size //= 2
+        self.batch_size = max(1, self.batch_size // 2)
         self.generator.halve()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()

@@ -90,8 +90,15 @@ _WAY_ON = "--engine exact is slow and right; --parity-tolerance or --no-parity-c
 _WAYS_ON = {"fp8": "--dtype bfloat16 is slower and nearer; --parity-tolerance lets it pass"}
 
 
-def refuse_difference(certificate: ParityCertificate) -> None:
-    """Raises ParityFailed if the scores differ by more than is allowed."""
+def refuse_difference(certificate: ParityCertificate | None, dtype: DType) -> None:
+    """Raises ParityFailed if the scores differ by more than is allowed, or for fp8 if nothing was compared."""
+    if certificate is None:
+        if dtype == "fp8":
+            raise ParityFailed(
+                "--dtype fp8: none of the images that were looked at can be read, so that nothing shows how far its"
+                " scores are off; nothing was scored. Use --dtype bfloat16, or an INPUT whose images can be read"
+            )
+        return
     if not certificate.holds:
         raise ParityFailed(
             f"engine {certificate.engine} does not score as the reference does: {certificate}; nothing was scored."
@@ -112,6 +119,12 @@ def certify(
     reference = reference_of(config.name)
     if reference is None:
         raise ValueError(f"engine {config.name} has no reference")
+    if config.dtype == "fp8":
+        # Not with the module: a driver that leaves the network to its workers does without PyTorch.
+        from artimuse.engines.linear import refuse_without_fp8
+        from artimuse.engines.network import resolve_device
+
+        refuse_without_fp8(resolve_device(config.device))
     reference_dtype: DType = "bfloat16" if config.dtype == "fp8" else config.dtype
     exact = open_engine(replace(config, name=reference, dtype=reference_dtype))
     expected_B = Scorer(exact, strategy).score_pixels(pixels_BHWC).mean_B

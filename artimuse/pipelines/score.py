@@ -168,7 +168,7 @@ class ScoreRun:
         if self.certificate:
             self.record = replace(self.record, parity=self.certificate.as_dict())
             RUN_FILE.write(self.output, self.record)
-            refuse_difference(self.certificate)
+        refuse_difference(self.certificate, self.job.engine.dtype)
 
     def _new_job(self) -> ScoreJob:
         return ScoreJob(

@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from artimuse.errors import BadCheckpoint
 from artimuse.training.adapted import Dropout, Project, project, project_backward, scale_of, weights_of
 from artimuse.training.kernels import Rotate, swiglu, swiglu_backward
 
@@ -29,8 +30,11 @@ class Kept:
 def adapt_layers(model: Any, kept: Kept) -> list[Any]:
     """Gives the layers of a network with adapters this forward pass, and returns them."""
     text = model.model.language_model
-    assert text.config.hidden_act == "silu"
-    assert all(kind == "full_attention" for kind in text.config.layer_types)
+    if text.config.hidden_act != "silu" or any(kind != "full_attention" for kind in text.config.layer_types):
+        raise BadCheckpoint(
+            "the base's language model is not a Qwen2 with SwiGLU and attention without windows, which training with"
+            " adapters runs; --language-model full trains it as it is"
+        )
     for i, layer in enumerate(text.layers):
         layer.keeps = _keeps(kept, len(text.layers) - i)
         layer.forward = types.MethodType(_forward, layer)

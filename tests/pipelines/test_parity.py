@@ -90,7 +90,13 @@ def test_eight_bits_are_compared_with_sixteen_and_have_to_keep_the_order(pixels)
     by_hand, _ = certify(config, STRATEGY, pixels[:1], tolerance=9.0)
     assert (by_hand.tolerance, by_hand.least_correlation) == (9.0, None)
     with pytest.raises(ParityFailed, match="--parity-tolerance lets it pass"):
-        refuse_difference(replace(near, rank_correlation=0.97))
+        refuse_difference(replace(near, rank_correlation=0.97), "fp8")
+
+
+def test_eight_bits_without_a_comparison_are_refused():
+    with pytest.raises(ParityFailed, match="none of the images that were looked at can be read"):
+        refuse_difference(None, "fp8")
+    refuse_difference(None, "bfloat16")
 
 
 @pytest.mark.parametrize("name", ["fake", "exact"])

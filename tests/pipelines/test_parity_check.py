@@ -81,3 +81,25 @@ def test_nothing_that_can_be_read_is_no_certificate(tmp_path):
         (tmp_path / "in" / f"{number}.png").write_bytes(b"not a picture")
     assert score(tmp_path / "in", tmp_path / "out", *NANO) == 0
     assert "parity" not in run_file(tmp_path / "out")
+
+
+def test_a_run_in_fp8_says_so_everywhere_and_is_not_continued_in_another_precision(pictures, tmp_path, capsys):
+    options = (*NANO, "--limit", 8, "--dtype")
+    assert score(pictures, tmp_path, *options, "fp8", "--parity-tolerance", 100) == 0
+    assert "fp8 beside 32 images by engine exact in bfloat16: at most" in capsys.readouterr().err
+    run = run_file(tmp_path)
+    assert (run["parity"]["dtype"], run["parity"]["reference_dtype"]) == ("fp8", "bfloat16")
+    assert run["fingerprints"]["score"]["dtype"] == run["config"]["dtype"] == "fp8"
+    assert score(pictures, tmp_path, *options, "bfloat16") == 1
+    assert "dtype" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_fp8_is_let_pass_by_the_comparison_alone(pictures, tmp_path, capsys):
+    assert score(pictures, tmp_path, *NANO, "--dtype", "fp8", "--no-parity-check") == 2
+    assert (
+        "--no-parity-check: only this check lets" in capsys.readouterr().err
+    )  # the rest is in the next line of the box
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "0.png").write_bytes(b"not a picture")
+    assert score(tmp_path / "in", tmp_path / "out", *NANO, "--dtype", "fp8") == 1
+    assert "none of the images that were looked at can be read" in capsys.readouterr().err

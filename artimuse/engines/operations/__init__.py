@@ -14,6 +14,9 @@ import torch
 from torch import nn
 
 from artimuse.engines.linear import Input
+from artimuse.errors import EngineFailed
+
+SMALLEST_ROW = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,18 @@ class Operations(Protocol):
 
 
 def operations_on(device: torch.device) -> Operations:
-    # Triton comes with PyTorch for GPUs only.
-    name = "on_gpu" if device.type == "cuda" else "on_cpu"
-    return cast(Operations, import_module(f"{__name__}.{name}"))
+    """Raises EngineFailed where the kernels for GPUs cannot be built."""
+    if device.type != "cuda":
+        return cast(Operations, import_module(f"{__name__}.on_cpu"))
+    try:
+        found = cast(Operations, import_module(f"{__name__}.on_gpu"))
+        found.in_fp8(torch.zeros(1, SMALLEST_ROW, device=device))
+    except ImportError as error:
+        raise EngineFailed(f"the kernels for GPUs need Triton ({error}): pip install triton") from error
+    except Exception as error:  # Triton and the compilers it calls have no kind of their own
+        first_line = next(iter(str(error).splitlines()), type(error).__name__)
+        raise EngineFailed(
+            f"the kernels for GPUs cannot be built ({first_line}): Triton needs a C compiler (gcc) and Python's headers"
+            " (python3-dev)"
+        ) from error
+    return found

@@ -12,7 +12,11 @@ from artimuse.engines.operations import LayerMemory, Norm, Rows, attention_kerne
 _SMALLEST_TILE = 16
 # Rows about one image that a program of the prefix takes together.
 _ROWS_TOGETHER = 8
-_KEYS_TOGETHER = 64
+
+
+def _tile(like: torch.Tensor) -> dict[str, int]:
+    """Keys that are read together, and steps of the loop in flight: float32 has room for few in a multiprocessor."""
+    return {"KEYS": 64} if like.dtype.itemsize == 2 else {"KEYS": 32, "num_stages": 1}
 
 
 def add_norm(
@@ -134,7 +138,7 @@ def attend_rows(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, memory: Layer
         GROUPS=groups,
         GROUP_TILE=max(triton.next_power_of_2(groups), _SMALLEST_TILE),
         SIZE=head_size,
-        KEYS=_KEYS_TOGETHER,
+        **_tile(q),
     )
     return attended.flatten(1)
 
@@ -175,7 +179,7 @@ def _attend_prefix(q: torch.Tensor, memory: LayerMemory, rows: Rows, seen: _Seen
         GROUP_TILE=group_tile,
         ROWS=rows_together,
         SIZE=head_size,
-        KEYS=_KEYS_TOGETHER,
+        **_tile(q),
     )
 
 

@@ -57,8 +57,8 @@ class Batch:
         return replace(
             self,
             packed=self.packed.to(device),
-            pixels_IHWC=self.pixels_IHWC.to(device, non_blocking=True),
-            images_R=self.images_R.to(device, non_blocking=True),
+            pixels_IHWC=self.pixels_IHWC.to(device),
+            images_R=self.images_R.to(device),
         )
 
 
