@@ -15,9 +15,8 @@ from artimuse.configs.engine import EngineConfig
 from artimuse.configs.limits import DecodeLimits
 from artimuse.engines.answers import candidate_ids
 from artimuse.engines.exact import ExactEngine
-from artimuse.engines.linear import refuse_without_fp8
 from artimuse.engines.transformers import TransformersEngine
-from artimuse.errors import BadCheckpoint, EngineFailed, OutOfMemory
+from artimuse.errors import BadCheckpoint, OutOfMemory
 from artimuse.images.decode import DecodedImage, decode
 from artimuse.interfaces import PixelArray
 from artimuse.model.find import find_checkpoint
@@ -274,39 +273,6 @@ def test_cuda_in_float32_equals_the_cpu(nano, pixels):
     engine = make_engine("nano", device="cuda")
     np.testing.assert_allclose(logits_of(engine, pixels), logits_of(nano, pixels), rtol=0, atol=1e-2)
     assert make_engine("nano", device="auto", dtype="auto").precision == {"device": "cuda", "dtype": "bfloat16"}
-
-
-def test_eight_bits_score_and_describe_nearly_as_sixteen(nano, pixels):
-    """On this small network 8 bits are felt; its own precision says so."""
-    engine = make_engine("nano", dtype="fp8")
-    assert engine.precision == {"device": "cpu", "dtype": "fp8"}
-    with engine.open(pixels[:3]) as images:
-        scores_B = STRATEGY.ask(images).mean_B
-        [[text]] = images.generate(["Why?"], rows=np.arange(3) == 1, max_new_tokens=8)
-    expected_B = scores_of(make_engine("nano", dtype="bfloat16"), pixels[:3])
-    assert 0 < np.abs(scores_B - expected_B).max() < 5
-    assert 0 < len(text.token_ids) <= 8
-
-
-def test_a_network_that_fp8_has_taken_over_is_refused():
-    network = make_engine("nano", dtype="fp8").network
-    config = EngineConfig(model="nano", device="cpu", dtype="bfloat16")
-    with pytest.raises(TypeError, match="an engine in fp8 has taken over this network"):
-        TransformersEngine(config, network)
-
-
-@pytest.mark.parametrize("name", ["exact", "vllm", "fake"])
-def test_only_this_engine_has_fp8(name):
-    with pytest.raises(ValueError, match=f"dtype fp8 is for engine transformers; {name} does not have it"):
-        EngineConfig(name=name, model="nano", dtype="fp8")
-
-
-def test_a_gpu_without_fp8_is_named(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA A100")
-    with pytest.raises(EngineFailed, match=r"--dtype fp8: NVIDIA A100 does not compute in 8 bits.*8\.9"):
-        refuse_without_fp8(torch.device("cuda"))
-    refuse_without_fp8(torch.device("cpu"))
 
 
 def test_model_name_is_resolved(nano):
