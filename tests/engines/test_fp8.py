@@ -28,7 +28,7 @@ def pixels() -> PixelArray:
     return np.random.default_rng(0).integers(0, 256, (3, 448, 448, 3), dtype=np.uint8)
 
 
-def test_eight_bits_score_and_describe_nearly_as_sixteen(nano, pixels):
+def test_eight_bits_score_and_describe_nearly_as_sixteen(pixels):
     """On this small network 8 bits are felt; its own precision says so."""
     engine = make_engine("fp8")
     assert engine.precision == {"device": "cpu", "dtype": "fp8"}
