@@ -49,8 +49,9 @@ class WithoutExport(TrainRun):
     """The run up to its last checkpoint."""
 
     def run(self) -> Any:
+        counts = self._plan()
         self._connect()
-        self._open(None)
+        self._open(None, counts)
         self._train(0)
 
 

@@ -16,7 +16,7 @@ from artimuse.runs.signals import StopRequest
 from artimuse.runs.submitted import refuse_relative_paths
 from artimuse.training.backend import EXPORT_FOLDER, Control, TrainBackend
 from artimuse.training.checkpoint import Checkpoints
-from artimuse.training.data.plan import write_plan
+from artimuse.training.data.plan import ExampleCounts, write_plan
 from artimuse.training.network import read_base
 from artimuse.training.record import TRAIN_FILE, TrainRecord, new_record, read_record, refuse_other_settings
 from artimuse.training.report import TrainReport
@@ -57,8 +57,10 @@ class TrainRun:
 
     def run(self) -> TrainReport:
         saved = read_record(self.output)
+        # What is wrong with the table is said before Ray starts.
+        counts = None if saved else self._plan()
         self._connect()
-        self._open(saved)
+        self._open(saved, counts)
         num_before = (self.checkpoints.steps() or [0])[-1]
         if self.record.status == "finished":
             logger.info("%s is finished: nothing is left to train", self.output.url())
@@ -67,22 +69,25 @@ class TrainRun:
             self._export()
         return self._report(num_before)
 
+    def _plan(self) -> ExampleCounts:
+        """Writes the examples into OUTPUT."""
+        logger.info("planning")
+        return write_plan(self.config, read_base(self.config), self.output)
+
     def _connect(self) -> None:
         """Connects; from then on nothing in the configuration depends on the machine that it runs on."""
         resolved = self.backend.open(self.config)
         self.control.stop.heed()  # Ray has taken the signals for itself
         self.config = replace(resolved, base=find_checkpoint(self.config.base).name)
 
-    def _open(self, saved: TrainRecord | None) -> None:
-        """The record of OUTPUT; of a new one, the examples are written first."""
-        checkpoint = find_checkpoint(self.config.base)
-        digest = weights_digest(checkpoint.directory)
+    def _open(self, saved: TrainRecord | None, counts: ExampleCounts | None) -> None:
+        """The record of OUTPUT: the one that is there, or a new one of these examples."""
+        digest = weights_digest(find_checkpoint(self.config.base).directory)
         if saved:
             refuse_other_settings(self.output, saved, self.config, digest)
             self.record = saved
             return
-        logger.info("planning")
-        counts = write_plan(self.config, read_base(self.config, checkpoint), self.output)
+        assert counts is not None
         self.record = new_record(self.config, digest, counts)
         TRAIN_FILE.write(self.output, self.record)
 
