@@ -48,6 +48,8 @@ class DataOptions:
     """Rows of the table to validate on. Without any, the last checkpoint is the one that is exported."""
     validation_images: int = 512
     """Validate on at most so many examples, the same ones each time."""
+    eval_steps: int | None = None
+    """Validate every so many steps, and at every checkpoint. Default: ten times or more in a stage."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +171,7 @@ class TrainConfig(DataOptions, StageOptions, MachineOptions, RunOptions, LimitOp
         self._expect("lora_rank", self.lora_rank >= 1 or self.language_model == "full", "at least 1")
         self._expect("vision_learning_rate", self.vision_rate > 0, "more than 0")
         self._expect("projector_learning_rate", self.projector_rate > 0, "more than 0")
+        self._expect("eval_steps", self.eval_steps is None or self.eval_steps >= 1, "at least 1")
         self._expect("kinds", bool(self.kinds), "at least one kind")
         _ = self.worker_range  # raises ValueError on a bad value
 

@@ -23,6 +23,7 @@ MAY_CHANGE = frozenset(
         "zero",
         "gradient_checkpointing",
         "max_failures",
+        "eval_steps",
         "checkpoint_steps",
         "checkpoint_minutes",
         "keep_checkpoints",

@@ -28,6 +28,10 @@ class TrainReport:
     """Mean over the last tenth of all steps, per answer token."""
     validation: Mapping[str, Any] | None
     """The validation of the exported checkpoint; None without validation."""
+    num_validations: int
+    """How often this call has validated."""
+    validation_share: float
+    """The share of the time of this call's steps and validations that validations took."""
     samples_per_s: float
     """Samples per second over this run's steps; 0 if there were none."""
     waiting_share: float
@@ -66,6 +70,9 @@ class TrainReport:
                 if self.validation[name] is not None
             ]
             lines.append(("validation", f"{', '.join(found)} on {self.validation['num_examples']} examples"))
+        if self.num_validations:
+            share = f"{self.num_validations:,} in this run, {self.validation_share:.1%} of the time"
+            lines.append(("validations", share))
         if self.num_new_steps:
             speed = f"{self.samples_per_s:.1f} samples/s, workers: {self.num_workers}"
             lines.append(("speed", f"{speed}, {self.waiting_share:.1%} of the time waiting for data"))

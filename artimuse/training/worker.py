@@ -29,7 +29,7 @@ from artimuse.training.network import TrainedNetwork, read_base
 from artimuse.training.schedule import learning_rate
 from artimuse.training.sharding import micro_steps, prepare_deepspeed, shard
 from artimuse.training.tracking import open_tracker
-from artimuse.training.validation import Validator
+from artimuse.training.validation import Validator, is_due
 from artimuse.training.worker_group import WorkerGroup
 
 logger = logging.getLogger(__name__)
@@ -97,10 +97,10 @@ class Worker:
             self._step(step, loaded)
             is_time, must_stop = self._agree()
             is_last = step + 1 == num_steps
-            if is_time or is_last or (step + 1) % self.config.checkpoint_steps == 0:
+            is_checkpoint = is_time or is_last or (step + 1) % self.config.checkpoint_steps == 0
+            if is_checkpoint or is_due(step + 1, num_steps, self.config.eval_steps):
                 self._validate()
-                self._save()
-            elif must_stop:
+            if is_checkpoint or must_stop:
                 self._save()
             if must_stop and not is_last:
                 self.group.tell(is_stopped=True)
@@ -205,7 +205,7 @@ class Worker:
         record = {"step": self.state.step, **result}
         self.state.validations.append(record)
         self.tracker.validation(record)
-        self.group.tell(validation=record)
+        self.group.tell(phase="training", validation=record)
 
     def _save(self) -> None:
         self.group.tell(phase="saving", step=self.state.step, record=self.state.history[-1])

@@ -47,6 +47,7 @@ def test_the_command_line_takes_its_defaults_from_the_preset(arguments):
         (["a", "b", "--preset", "paper_text_pretrain", "--zero", "1"], "--zero"),
         (["a", "b", "--preset", "paper_text_pretrain", "--offload", "cpu"], "--offload"),
         (["a", "b", "--preset", "paper_text_pretrain", "--batch-size", "0"], "--batch-size 0"),
+        (["a", "b", "--preset", "paper_text_pretrain", "--eval-steps", "0"], "--eval-steps 0"),
         (["a", "b", "--preset", "paper_text_pretrain", "--learning-rate", "0"], "--learning-rate 0"),
         (["a", "b", "--preset", "paper_text_pretrain", "--vision-learning-rate", "0"], "--vision-learning-rate 0"),
         (

@@ -31,6 +31,7 @@ SMALL = {
     "lora_rank": 4,
     "learning_rate": 1e-3,
     "checkpoint_steps": 3,
+    "eval_steps": 3,
 }
 EPOCHS = 6
 """Of 20 examples in steps of 8: 18 steps."""

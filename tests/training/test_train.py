@@ -24,6 +24,7 @@ from artimuse.training.worker import Worker
 from tests.training.plain_loop import assert_steps_of_a_plain_loop, five_steps
 from tests.training.small import (
     EPOCHS,
+    LOSS,
     SMALL,
     asked_to_stop_after,
     assert_same_history,
@@ -84,6 +85,39 @@ def test_the_last_checkpoints_and_the_best_are_kept(alone):
         kept, key=lambda step: next((e["srcc"], -e["loss"]) for e in state.validations if e["step"] == step)
     )
     assert ranked["step"] == checkpoints.best()
+
+
+def validated_steps(output):
+    return [entry["step"] for entry in Checkpoints(Folder.at(str(output))).latest().state.validations]
+
+
+def test_a_short_stage_is_validated_ten_times_and_the_last_checkpoint_only_is_saved(tmp_path):
+    table = str(make_table(tmp_path / "table", num_train=23, num_validation=2))
+    output = tmp_path / "out"
+    report = train(score_stage(table, output, epochs=1, batch_size=1, eval_steps=None, checkpoint_steps=100))
+    assert validated_steps(output) == [*range(2, 23, 2), 23]
+    assert Checkpoints(Folder.at(str(output))).steps() == [23]
+    assert report.num_validations == 12
+    assert 0 < report.validation_share < 1
+
+
+def test_a_killed_run_has_the_validations_of_an_undisturbed_one(table, tmp_path):
+    options = {"epochs": 2, "eval_steps": 2, "checkpoint_steps": 3}
+    train(score_stage(table, tmp_path / "whole", **options))
+    with dies_after(3), pytest.raises(Killed):
+        train(score_stage(table, tmp_path / "killed", **options))
+    train(score_stage(table, tmp_path / "killed", **options))
+    whole, killed = (Checkpoints(Folder.at(str(tmp_path / name))).latest().state for name in ("whole", "killed"))
+    assert [entry["step"] for entry in killed.validations] == [2, 3, 4, 6]
+    for ours, theirs in zip(killed.validations, whole.validations, strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], **LOSS)
+
+
+def test_a_run_that_is_asked_to_stop_has_validated_where_it_was_due(table, tmp_path):
+    config = score_stage(table, tmp_path / "out", epochs=2, eval_steps=2, checkpoint_steps=100)
+    with asked_to_stop_after(2), pytest.raises(Interrupted):
+        train(config)
+    assert validated_steps(tmp_path / "out") == [2]
 
 
 @pytest.mark.long
