@@ -143,7 +143,7 @@ class LimitOptions:
     """What is left out, or refused."""
 
     bad_images: Literal["skip", "stop"] = "skip"
-    """What to do about images that cannot be decoded: leave them out, always the same ones, or stop."""
+    """What to do about images that are missing or cannot be decoded: leave them out, always the same ones, or stop."""
     max_bytes: int = DEFAULT_MAX_BYTES
     """Largest file to decode."""
     max_pixels: int = DEFAULT_MAX_PIXELS

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-_MOST_BAD_SHOWN = 5
+from artimuse.training.bad_images import named
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +77,6 @@ class TrainReport:
             speed = f"{self.samples_per_s:.1f} samples/s, workers: {self.num_workers}"
             lines.append(("speed", f"{speed}, {self.waiting_share:.1%} of the time waiting for data"))
         if self.bad_images:
-            shown = "; ".join(f"{name}: {error}" for name, error in list(self.bad_images.items())[:_MOST_BAD_SHOWN])
-            lines.append(("left out", f"{len(self.bad_images)} images that cannot be decoded ({shown})"))
+            how_many = f"{len(self.bad_images):,} images that cannot be read"
+            lines.append(("left out", f"{how_many}: {named(self.bad_images)}"))
         return [*lines, ("model", f"{self.model} (step {self.checkpoint})")]

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import signal
 import subprocess
@@ -196,9 +197,12 @@ def test_a_loss_that_is_no_number_stops_naming_step_images_and_checkpoint(table,
         train(config)
 
 
-def test_bad_images_are_left_out(tmp_path):
+def test_bad_images_are_left_out_and_said_at_once_and_in_the_end(tmp_path, caplog):
     table = str(make_table(tmp_path / "table", bad=(3, 17)))
     report = train(score_stage(table, tmp_path / "out", epochs=1))
+    told = [message for message in caplog.messages if message.startswith("images that cannot be read and are left out")]
+    assert re.search(r"left out: [12]: picture (3|17) \(unsupported_format: .*--bad-images stop would stop", told[0])
+    assert re.search(r"^2 images that cannot be read: picture \d+ \(unsup", dict(report._lines())["left out"])
     assert set(report.bad_images) == {"picture 3", "picture 17"}
     assert sum(entry["num_samples"] for entry in history(tmp_path / "out")) == 18
 

@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 from artimuse.configs.train import TrainConfig
@@ -11,8 +12,10 @@ from artimuse.datasets.table import NoSuchSplit, TableReader
 from artimuse.errors import BadInput
 from artimuse.interfaces import Annotation, Tokenizer
 from artimuse.io.folder import Folder
+from artimuse.io.location import local_path
 from artimuse.model.load import CheckpointSpec
 from artimuse.scoring import STRATEGIES
+from artimuse.training.bad_images import named
 from artimuse.training.data.examples import TRAIN_EXAMPLES, VALIDATION_EXAMPLES, ExampleMaker, write_examples
 
 logger = logging.getLogger(__name__)
@@ -51,6 +54,7 @@ def write_plan(config: TrainConfig, spec: CheckpointSpec, output: Folder) -> Exa
             num_validation = write_examples(path, maker.examples(selected.annotations(config.validation_split)))
     except NoSuchSplit as error:
         logger.warning("no validation: %s", error)
+    selected.tell_missing()
     return ExampleCounts(
         num_examples=num_train,
         num_validation_examples=num_validation,
@@ -69,6 +73,9 @@ class _Selection:
         """The highest score of the training split, in points."""
         self._found: Counter[tuple[str, str]] = Counter()
         """Rows of the training split by data set and kind, before any filter."""
+        self._missing: dict[str, str] = {}
+        """Paths of images that are not there, with an image id of each."""
+        self._is_any_there = False
 
     def annotations(self, split: str) -> Iterator[Annotation]:
         for annotation in TableReader().read(self.config.annotations, split):
@@ -82,7 +89,28 @@ class _Selection:
                 self.by_dataset[annotation.dataset] += is_train
                 if is_train and annotation.score is not None:
                     self._highest = max(self._highest, annotation.score)
+                self._look_for(annotation)
                 yield annotation
+
+    def _look_for(self, annotation: Annotation) -> None:
+        """Of URLs nothing is known before they are fetched."""
+        path = local_path(annotation.uri)
+        if path is None or Path(path).exists():
+            self._is_any_there = True
+        else:
+            self._missing[path] = annotation.image_id
+
+    def tell_missing(self) -> None:
+        """Raises BadInput if images are not there and --bad-images is stop, or if none is; else warns of them."""
+        if not self._missing:
+            return
+        missing = named({image_id: path for path, image_id in self._missing.items()}, len(self._missing))
+        found = f"{self.config.annotations}: images that are not there: {len(self._missing):,}: {missing}"
+        if not self._is_any_there:
+            raise BadInput(f"{found}; that is all of them: a relative uri is below the folder of the table")
+        if self.config.bad_images == "stop":
+            raise BadInput(f"{found}; put them there, or leave them out with --bad-images skip")
+        logger.warning("%s; they are left out (--bad-images stop would refuse them)", found)
 
     def warn_of_another_scale(self) -> None:
         """Nothing is wrong with low scores, but many public ones are from 0 to 10 or to 1."""
