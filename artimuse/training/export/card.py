@@ -13,19 +13,34 @@ from artimuse.training.record import TrainRecord
 
 CARD, PLOT = "README.md", "training.png"
 _SYSTEM_MESSAGES = {"internvl": "InternVL's own (Chinese)", "base": "that of the base"}
+_MERGED = "Weights of the base with what was trained; adapters are merged in float32."
+_ADAPTERS = (
+    "What was trained, in float32, for `peft.PeftModel.from_pretrained(network, DIRECTORY)`. The network is the base in"
+    " transformers' own layout (`InternVLForConditionalGeneration`). Adapters are not merged; vision encoder and"
+    " projector, as far as they were trained, take the place of the base's (peft's `modules_to_save`). The prompt is to"
+    " begin with the system message above."
+)
 _SMOOTHED_OVER = 50
 """Points of the loss curve at most: a mean over steps each."""
 
 
 def write_card(
-    directory: Path, config: TrainConfig, record: TrainRecord, state: TrainState, comparison: ExportComparison
+    directory: Path,
+    config: TrainConfig,
+    record: TrainRecord,
+    state: TrainState,
+    comparison: ExportComparison,
+    *,
+    has_adapters: bool,
 ) -> None:
-    """Writes README.md and training.png."""
+    """Writes README.md and training.png. `has_adapters`: they are there unmerged, for peft."""
     draw_plot(directory / PLOT, state)
-    (directory / CARD).write_text(card(config, record, state, comparison), encoding="utf-8")
+    (directory / CARD).write_text(card(config, record, state, comparison, has_adapters), encoding="utf-8")
 
 
-def card(config: TrainConfig, record: TrainRecord, state: TrainState, comparison: ExportComparison) -> str:
+def card(
+    config: TrainConfig, record: TrainRecord, state: TrainState, comparison: ExportComparison, has_adapters: bool
+) -> str:
     validation = next((entry for entry in reversed(state.validations) if entry["step"] == state.step), None)
     sections = [
         ("# ArtiMuse, trained with artimuse", [_summary(config, state)]),
@@ -35,8 +50,8 @@ def card(config: TrainConfig, record: TrainRecord, state: TrainState, comparison
         (
             "## What it is",
             [
-                "Weights of the base with what was trained; adapters are merged in float32. Read again, it answered"
-                f" fixed images as the trained network did: {comparison}. The terms of the base and of the data apply.",
+                f"{_ADAPTERS if has_adapters else _MERGED} Read again, it answered fixed"
+                f" images as the trained network did: {comparison}. The terms of the base and of the data apply.",
                 "Versions: " + ", ".join(f"{name} {value}" for name, value in record.versions.items()) + ".",
             ],
         ),
