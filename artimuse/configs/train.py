@@ -8,6 +8,7 @@ import tyro
 from artimuse.configs.engine import Device, StrategyName, TrainingDType
 from artimuse.configs.limits import DEFAULT_MAX_BYTES, DEFAULT_MAX_PIXELS, DecodeLimits
 from artimuse.configs.options import ReportOptions
+from artimuse.configs.parts import PARTS, SEPARATED_BY_COMMAS, Part
 from artimuse.configs.workers import HasWorkers
 from artimuse.interfaces import AnnotationKind
 
@@ -71,6 +72,8 @@ class StageOptions:
     """What the model learns to answer: the attribute texts, the score, or both; or the table's own questions."""
     strategy: StrategyName = "ordered_100"
     """How a score becomes an answer."""
+    train: Annotated[tuple[Part, ...], SEPARATED_BY_COMMAS] = PARTS
+    """The parts of the network that learn, separated by commas; the others stay as the base has them."""
     language_model: Literal["lora", "full"] = "lora"
     """Train adapters of the language model, or all its weights. Vision encoder and projector are trained in full."""
     lora_rank: Annotated[int, _OF_PRESET]
@@ -173,6 +176,10 @@ class TrainConfig(DataOptions, StageOptions, MachineOptions, RunOptions, LimitOp
         self._expect("projector_learning_rate", self.projector_rate > 0, "more than 0")
         self._expect("eval_steps", self.eval_steps is None or self.eval_steps >= 1, "at least 1")
         self._expect("kinds", bool(self.kinds), "at least one kind")
+        if not self.train or not set(self.train) <= set(PARTS):
+            raise ValueError(
+                f"--train {','.join(self.train)}: expected one or more of {', '.join(PARTS)}, separated by commas"
+            )
         _ = self.worker_range  # raises ValueError on a bad value
 
     @property
@@ -182,6 +189,11 @@ class TrainConfig(DataOptions, StageOptions, MachineOptions, RunOptions, LimitOp
     @property
     def projector_rate(self) -> float:
         return self.learning_rate if self.projector_learning_rate is None else self.projector_learning_rate
+
+    @property
+    def has_adapters(self) -> bool:
+        """Whether the language model learns through adapters."""
+        return self.language_model == "lora" and "language" in self.train
 
     @property
     def lora_alpha(self) -> int:

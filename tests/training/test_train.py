@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from artimuse.attributes import ATTRIBUTES
 from artimuse.configs.presets import paper_text_pretrain
@@ -174,6 +175,41 @@ def test_five_steps_are_those_of_a_plain_loop(table, tmp_path, zero):
 def test_a_setting_that_differs_is_refused_by_name(alone, table):
     with pytest.raises(RunMismatch, match=r"learning_rate: OUTPUT has 0.001, this run has 0.002"):
         train(score_stage(table, alone, epochs=6, learning_rate=2e-3))
+
+
+@pytest.mark.parametrize(
+    ("train_", "zero"), [(("vision",), 2), (("projector",), 3), (("vision", "projector"), 2), (("language",), 2)]
+)
+def test_what_is_not_trained_is_that_of_the_base_in_the_export_bit_by_bit(table, tmp_path, train_, zero):
+    output = tmp_path / "out"
+    config = score_stage(table, output, epochs=1, train=train_, zero=zero, gradient_checkpointing=zero == 2)
+    report = train(config)
+    exported = load_file(output / "model" / "model.safetensors")
+    base = dict(read_spec(find_checkpoint("nano")).weights(torch.float32, "cpu"))
+    where = {"vision_tower": "vision", "multi_modal_projector": "projector"}
+    moved = {name for name, weight in base.items() if not torch.equal(exported[name], weight)}
+    assert {where.get(name.split(".")[1], "language") for name in moved} == set(train_)
+    with pytest.raises(RunMismatch, match=r"train: OUTPUT has \[.*\], this run has \['vision', 'projector', 'lang"):
+        train(score_stage(table, output, epochs=1, zero=zero))
+    assert report.num_steps == 3
+
+
+def test_a_run_of_a_part_goes_on_after_a_kill(table, tmp_path):
+    options = {"epochs": 2, "train": ("vision", "projector")}
+    train(score_stage(table, tmp_path / "whole", **options))
+    with dies_after(3), pytest.raises(Killed):
+        train(score_stage(table, tmp_path / "killed", **options))
+    train(score_stage(table, tmp_path / "killed", **options))
+    assert_same_history(history(tmp_path / "killed"), history(tmp_path / "whole"))
+
+
+def test_a_run_that_was_begun_before_an_option_was_there_goes_on(alone, table, tmp_path):
+    output = tmp_path / "out"
+    shutil.copytree(alone, output)
+    record = json.loads((output / "train.json").read_text())
+    del record["config"]["train"]
+    (output / "train.json").write_text(json.dumps(record))
+    assert train(score_stage(table, output, epochs=EPOCHS)).num_new_steps == 0
 
 
 def test_a_directory_with_other_files_is_left_alone(table, tmp_path):

@@ -20,6 +20,7 @@ _ADAPTERS = (
     " projector, as far as they were trained, take the place of the base's (peft's `modules_to_save`). The prompt is to"
     " begin with the system message above."
 )
+_TRAINED = {"vision": "vision encoder", "projector": "projector", "language": "language model"}
 _SMOOTHED_OVER = 50
 """Points of the loss curve at most: a mean over steps each."""
 
@@ -95,16 +96,9 @@ def _data(config: TrainConfig, record: TrainRecord, state: TrainState) -> list[s
 
 
 def _settings(config: TrainConfig) -> list[str]:
-    trained = (
-        "all weights"
-        if config.language_model == "full"
-        else (
-            f"LoRA of rank {config.lora_rank} (alpha {config.lora_alpha}, dropout {config.lora_dropout}) on all linear"
-            " layers of the language model; vision encoder and MLP in full"
-        )
-    )
     rows = {
-        "trained": trained,
+        "trained": "; ".join(_TRAINED[part] for part in config.train),
+        **({"adapters": _adapters(config)} if config.has_adapters else {}),
         "score strategy": config.strategy,
         "system message": _SYSTEM_MESSAGES.get(config.system_message, config.system_message or "(empty)"),
         "learning rate": f"{config.learning_rate:g}, cosine, warm-up {config.warmup_ratio:g}",
@@ -117,6 +111,11 @@ def _settings(config: TrainConfig) -> list[str]:
         "seed": config.seed,
     }
     return ["\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])]
+
+
+def _adapters(config: TrainConfig) -> str:
+    size = f"LoRA of rank {config.lora_rank} (alpha {config.lora_alpha}, dropout {config.lora_dropout})"
+    return f"{size} on all linear layers of the language model, which learns through them alone"
 
 
 def _result(state: TrainState, validation: Mapping[str, Any] | None) -> str:

@@ -78,6 +78,13 @@ def test_a_directory_of_adapters_has_what_was_trained_and_its_card(trained, tmp_
     assert "PeftModel.from_pretrained" in (tmp_path / "adapters" / "README.md").read_text()
 
 
+def test_a_run_of_the_language_model_alone_has_adapters_alone(native_base, table, tmp_path):
+    train(score_stage(table, tmp_path / "out", base=native_base, epochs=1, train=("language",)))
+    exported(tmp_path / "out", tmp_path / "adapters", adapters=True)
+    names = load_file(tmp_path / "adapters" / "adapter_model.safetensors").keys()
+    assert all(name.endswith((".lora_A.weight", ".lora_B.weight")) for name in names)
+
+
 def test_adapters_of_a_run_without_them_are_refused(table, tmp_path):
     train(score_stage(table, tmp_path / "full", epochs=1, language_model="full"))
     with pytest.raises(BadInput, match="the run has no adapters of the language model; leave it out"):
