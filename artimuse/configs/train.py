@@ -36,7 +36,7 @@ class DataOptions:
     """What is learnt from, and where everything goes."""
 
     annotations: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ANNOTATIONS")]
-    """The annotation table: a Parquet file, a folder of them, or JSON lines; on disk or on a URL such as s3://."""
+    """The annotation table: a Parquet file, a folder of them, .jsonl, .csv or .tsv; on disk or on a URL such as s3://."""
     output: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUTPUT")]
     """A new directory or URL, or one that an earlier run of the same command left unfinished."""
     datasets: tuple[str, ...] = ()
