@@ -1,5 +1,7 @@
 """The configuration of a training run. The paper's two stages are in `presets.py`."""
 
+import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -17,6 +19,10 @@ PresetName = Literal[
 ]
 Targets = Literal["answers", "texts", "scores", "both"]
 BASE_MODEL = "OpenGVLab/InternVL3-8B"
+MOST_COPIES = 100
+"""The most that an example may come in an epoch: each is read and written as often."""
+
+_NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+")
 
 _OF_PRESET = tyro.conf.arg(help_behavior_hint=lambda value: f"(default: the preset's, {value})")
 _AT_LEAST_ONE = (
@@ -39,8 +45,12 @@ class DataOptions:
     """The annotation table: a Parquet file, a folder of them, .jsonl, .csv or .tsv; on disk or on a URL such as s3://."""
     output: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUTPUT")]
     """A new directory or URL, or one that an earlier run of the same command left unfinished."""
+    more_annotations: tuple[str, ...] = ()
+    """Further annotation tables, which are read after the first."""
     datasets: tuple[str, ...] = ()
     """Rows of the table to train on, by their data set. Default: all."""
+    weights: Annotated[tuple[str, ...], tyro.conf.arg(metavar="DATASET=WEIGHT ...")] = ()
+    """How often the examples of a data set come in an epoch: AVA=2 all twice, AVA=0.5 a seeded half. Default: once."""
     kinds: Annotated[tuple[AnnotationKind, ...], _OF_PRESET]
     """Rows of the table to train on, by their kind (the paper's types 1, 2, 3)."""
     split: str = "train"
@@ -180,7 +190,32 @@ class TrainConfig(DataOptions, StageOptions, MachineOptions, RunOptions, LimitOp
             raise ValueError(
                 f"--train {','.join(self.train)}: expected one or more of {', '.join(PARTS)}, separated by commas"
             )
+        if repeated := [table for table, count in Counter(self.tables).items() if count > 1]:
+            raise ValueError(f"--more-annotations {repeated[0]}: given twice; --weights says how often examples come")
+        _ = self.dataset_weights  # raises ValueError on a bad value
         _ = self.worker_range  # raises ValueError on a bad value
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """All annotation tables, in their order."""
+        return (self.annotations, *self.more_annotations)
+
+    @property
+    def dataset_weights(self) -> dict[str, float]:
+        """Those that are given, by data set. Raises ValueError for what is no weight."""
+        weights: dict[str, float] = {}
+        for given in self.weights:
+            name, _, text = given.rpartition("=")
+            weight = float(text) if _NUMBER.fullmatch(text) else 0.0
+            if not name or not 0 < weight <= MOST_COPIES:
+                raise ValueError(
+                    f"--weights {given}: expected DATASET=WEIGHT such as AVA=2, the weight more than 0 and at most"
+                    f" {MOST_COPIES}; --datasets leaves whole data sets out"
+                )
+            if name in weights:
+                raise ValueError(f"--weights {given}: {name} has a weight already")
+            weights[name] = weight
+        return weights
 
     @property
     def vision_rate(self) -> float:

@@ -34,7 +34,8 @@ def run(config: TrainConfig, console: Console) -> TrainReport:
     Raises BadInput, BadCheckpoint, BadOutput, OutputLocked, RunMismatch, ClusterProblem, StorageProblem,
     TrainingDiverged and TrainingFailed; Interrupted when stopped, with a checkpoint of the last step on disk.
     """
-    refuse_relative_paths({"ANNOTATIONS": config.annotations, "OUTPUT": config.output}, models={"--base": config.base})
+    tables = {f"annotation table {number}": table for number, table in enumerate(config.tables, 1)}
+    refuse_relative_paths({**tables, "OUTPUT": config.output}, models={"--base": config.base})
     output = Folder.at(config.output)
     stop = StopRequest(GRACE_S, doing="finishing the step and saving a checkpoint")
     with stop.heeded(), hold_lock(output) as lock:

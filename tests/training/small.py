@@ -63,6 +63,25 @@ def asked_to_stop_after(step: int) -> Iterator[None]:
         yield
 
 
+class Killed(BaseException):
+    """As abrupt as a kill: no handler of ours expects it."""
+
+
+@contextmanager
+def dies_after(step: int) -> Iterator[None]:
+    """Makes a run end as if it were killed, when the checkpoint of this step is saved."""
+    save = Worker._save
+
+    def save_and_die(self: Worker) -> None:
+        save(self)
+        if self.state.step == step:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Worker, "_save", save_and_die)
+        yield
+
+
 def command(table: str, output: Path | str, **overrides) -> list[str]:
     """The same as a command, for a process of its own."""
     arguments = ["train", table, str(output), "--preset", "paper_score_finetune"]

@@ -6,8 +6,6 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 import torch
@@ -22,15 +20,15 @@ from artimuse.model.load import read_spec
 from artimuse.prompts import attribute_question
 from artimuse.training.checkpoint import Checkpoints
 from artimuse.training.data.examples import Examples
-from artimuse.training.worker import Worker
 from tests.training.plain_loop import assert_steps_of_a_plain_loop, five_steps
 from tests.training.small import (
     EPOCHS,
-    LOSS,
     SMALL,
+    Killed,
     asked_to_stop_after,
     assert_same_history,
     command,
+    dies_after,
     history,
     score_stage,
     tensors,
@@ -39,25 +37,6 @@ from tests.training.small import (
 from tests.training.tables import NUM_TEXTS, make_table
 
 pytestmark = pytest.mark.timeout(240)
-
-
-class Killed(BaseException):
-    """As abrupt as a kill: no handler of ours expects it."""
-
-
-@contextmanager
-def dies_after(step: int) -> Iterator[None]:
-    """Makes a run end as if it were killed, when the checkpoint of this step is saved."""
-    save = Worker._save
-
-    def save_and_die(self: Worker) -> None:
-        save(self)
-        if self.state.step == step:
-            raise Killed
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Worker, "_save", save_and_die)
-        yield
 
 
 def test_a_run_reports_what_it_did_and_is_not_run_again(alone, table):
@@ -87,39 +66,6 @@ def test_the_last_checkpoints_and_the_best_are_kept(alone):
         kept, key=lambda step: next((e["srcc"], -e["loss"]) for e in state.validations if e["step"] == step)
     )
     assert ranked["step"] == checkpoints.best()
-
-
-def validated_steps(output):
-    return [entry["step"] for entry in Checkpoints(Folder.at(str(output))).latest().state.validations]
-
-
-def test_a_short_stage_is_validated_ten_times_and_the_last_checkpoint_only_is_saved(tmp_path):
-    table = str(make_table(tmp_path / "table", num_train=23, num_validation=2))
-    output = tmp_path / "out"
-    report = train(score_stage(table, output, epochs=1, batch_size=1, eval_steps=None, checkpoint_steps=100))
-    assert validated_steps(output) == [*range(2, 23, 2), 23]
-    assert Checkpoints(Folder.at(str(output))).steps() == [23]
-    assert report.num_validations == 12
-    assert 0 < report.validation_share < 1
-
-
-def test_a_killed_run_has_the_validations_of_an_undisturbed_one(table, tmp_path):
-    options = {"epochs": 2, "eval_steps": 2, "checkpoint_steps": 3}
-    train(score_stage(table, tmp_path / "whole", **options))
-    with dies_after(3), pytest.raises(Killed):
-        train(score_stage(table, tmp_path / "killed", **options))
-    train(score_stage(table, tmp_path / "killed", **options))
-    whole, killed = (Checkpoints(Folder.at(str(tmp_path / name))).latest().state for name in ("whole", "killed"))
-    assert [entry["step"] for entry in killed.validations] == [2, 3, 4, 6]
-    for ours, theirs in zip(killed.validations, whole.validations, strict=True):
-        assert ours["loss"] == pytest.approx(theirs["loss"], **LOSS)
-
-
-def test_a_run_that_is_asked_to_stop_has_validated_where_it_was_due(table, tmp_path):
-    config = score_stage(table, tmp_path / "out", epochs=2, eval_steps=2, checkpoint_steps=100)
-    with asked_to_stop_after(2), pytest.raises(Interrupted):
-        train(config)
-    assert validated_steps(tmp_path / "out") == [2]
 
 
 @pytest.mark.long
@@ -201,6 +147,17 @@ def test_a_run_of_a_part_goes_on_after_a_kill(table, tmp_path):
         train(score_stage(table, tmp_path / "killed", **options))
     train(score_stage(table, tmp_path / "killed", **options))
     assert_same_history(history(tmp_path / "killed"), history(tmp_path / "whole"))
+
+
+def test_a_run_on_several_tables_is_one_on_all_of_them(table, tmp_path):
+    more = str(make_table(tmp_path / "more", num_train=4, num_validation=2))
+    options = {"more_annotations": (more,), "weights": ("grey=2",), "epochs": 1}
+    report = train(score_stage(table, tmp_path / "out", **options))
+    assert (report.num_images, report.num_examples, report.validation["num_scores"]) == (24, 48, 8)
+    assert sum(entry["num_samples"] for entry in history(tmp_path / "out")) == 48
+    assert "grey: 24 images, weight 2" in (tmp_path / "out" / "model" / "README.md").read_text()
+    with pytest.raises(RunMismatch, match=r"weights: OUTPUT has \['grey=2'\], this run has \['grey=3'\]"):
+        train(score_stage(table, tmp_path / "out", **{**options, "weights": ("grey=3",)}))
 
 
 def test_a_run_that_was_begun_before_an_option_was_there_goes_on(alone, table, tmp_path):

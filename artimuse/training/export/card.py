@@ -86,7 +86,11 @@ def _summary(config: TrainConfig, state: TrainState) -> str:
 
 
 def _data(config: TrainConfig, record: TrainRecord, state: TrainState) -> list[str]:
-    lines = [f"- {dataset}: {count:,} images" for dataset, count in sorted(record.num_images_by_dataset.items())]
+    weights = {dataset: f", weight {weight:g}" for dataset, weight in config.dataset_weights.items()}
+    lines = [
+        f"- {dataset}: {count:,} images{weights.get(dataset, '')}"
+        for dataset, count in sorted(record.num_images_by_dataset.items())
+    ]
     text = (
         f"{record.num_examples:,} examples of {record.num_images:,} images, split `{config.split}`,"
         f" kinds {', '.join(config.kinds)}:"
