@@ -1,5 +1,7 @@
 """The configuration of a training run. The paper's two stages are in `presets.py`."""
 
+import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -8,6 +10,7 @@ import tyro
 from artimuse.configs.engine import Device, StrategyName, TrainingDType
 from artimuse.configs.limits import DEFAULT_MAX_BYTES, DEFAULT_MAX_PIXELS, DecodeLimits
 from artimuse.configs.options import ReportOptions
+from artimuse.configs.parts import PARTS, SEPARATED_BY_COMMAS, Part
 from artimuse.configs.workers import HasWorkers
 from artimuse.interfaces import AnnotationKind
 
@@ -16,6 +19,10 @@ PresetName = Literal[
 ]
 Targets = Literal["answers", "texts", "scores", "both"]
 BASE_MODEL = "OpenGVLab/InternVL3-8B"
+MOST_COPIES = 100
+"""The most that an example may come in an epoch: each is read and written as often."""
+
+_NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+")
 
 _OF_PRESET = tyro.conf.arg(help_behavior_hint=lambda value: f"(default: the preset's, {value})")
 _AT_LEAST_ONE = (
@@ -35,11 +42,15 @@ class DataOptions:
     """What is learnt from, and where everything goes."""
 
     annotations: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ANNOTATIONS")]
-    """The annotation table: a Parquet file, a folder of them, or JSON lines; on disk or on a URL such as s3://."""
+    """The annotation table: a Parquet file, a folder of them, .jsonl, .csv or .tsv; on disk or on a URL such as s3://."""
     output: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OUTPUT")]
     """A new directory or URL, or one that an earlier run of the same command left unfinished."""
+    more_annotations: tuple[str, ...] = ()
+    """Further annotation tables, which are read after the first."""
     datasets: tuple[str, ...] = ()
     """Rows of the table to train on, by their data set. Default: all."""
+    weights: Annotated[tuple[str, ...], tyro.conf.arg(metavar="DATASET=WEIGHT ...")] = ()
+    """How often the examples of a data set come in an epoch: AVA=2 all twice, AVA=0.5 a seeded half. Default: once."""
     kinds: Annotated[tuple[AnnotationKind, ...], _OF_PRESET]
     """Rows of the table to train on, by their kind (the paper's types 1, 2, 3)."""
     split: str = "train"
@@ -48,6 +59,8 @@ class DataOptions:
     """Rows of the table to validate on. Without any, the last checkpoint is the one that is exported."""
     validation_images: int = 512
     """Validate on at most so many examples, the same ones each time."""
+    eval_steps: int | None = None
+    """Validate every so many steps, and at every checkpoint. Default: ten times or more in a stage."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +82,8 @@ class StageOptions:
     """What the model learns to answer: the attribute texts, the score, or both; or the table's own questions."""
     strategy: StrategyName = "ordered_100"
     """How a score becomes an answer."""
+    train: Annotated[tuple[Part, ...], SEPARATED_BY_COMMAS] = PARTS
+    """The parts of the network that learn, separated by commas; the others stay as the base has them."""
     language_model: Literal["lora", "full"] = "lora"
     """Train adapters of the language model, or all its weights. Vision encoder and projector are trained in full."""
     lora_rank: Annotated[int, _OF_PRESET]
@@ -142,7 +157,7 @@ class LimitOptions:
     """What is left out, or refused."""
 
     bad_images: Literal["skip", "stop"] = "skip"
-    """What to do about images that cannot be decoded: leave them out, always the same ones, or stop."""
+    """What to do about images that are missing or cannot be decoded: leave them out, always the same ones, or stop."""
     max_bytes: int = DEFAULT_MAX_BYTES
     """Largest file to decode."""
     max_pixels: int = DEFAULT_MAX_PIXELS
@@ -170,8 +185,38 @@ class TrainConfig(DataOptions, StageOptions, MachineOptions, RunOptions, LimitOp
         self._expect("lora_rank", self.lora_rank >= 1 or self.language_model == "full", "at least 1")
         self._expect("vision_learning_rate", self.vision_rate > 0, "more than 0")
         self._expect("projector_learning_rate", self.projector_rate > 0, "more than 0")
+        self._expect("eval_steps", self.eval_steps is None or self.eval_steps >= 1, "at least 1")
         self._expect("kinds", bool(self.kinds), "at least one kind")
+        if not self.train or not set(self.train) <= set(PARTS):
+            raise ValueError(
+                f"--train {','.join(self.train)}: expected one or more of {', '.join(PARTS)}, separated by commas"
+            )
+        if repeated := [table for table, count in Counter(self.tables).items() if count > 1]:
+            raise ValueError(f"--more-annotations {repeated[0]}: given twice; --weights says how often examples come")
+        _ = self.dataset_weights  # raises ValueError on a bad value
         _ = self.worker_range  # raises ValueError on a bad value
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """All annotation tables, in their order."""
+        return (self.annotations, *self.more_annotations)
+
+    @property
+    def dataset_weights(self) -> dict[str, float]:
+        """Those that are given, by data set. Raises ValueError for what is no weight."""
+        weights: dict[str, float] = {}
+        for given in self.weights:
+            name, _, text = given.rpartition("=")
+            weight = float(text) if _NUMBER.fullmatch(text) else 0.0
+            if not name or not 0 < weight <= MOST_COPIES:
+                raise ValueError(
+                    f"--weights {given}: expected DATASET=WEIGHT such as AVA=2, the weight more than 0 and at most"
+                    f" {MOST_COPIES}; --datasets leaves whole data sets out"
+                )
+            if name in weights:
+                raise ValueError(f"--weights {given}: {name} has a weight already")
+            weights[name] = weight
+        return weights
 
     @property
     def vision_rate(self) -> float:
@@ -180,6 +225,11 @@ class TrainConfig(DataOptions, StageOptions, MachineOptions, RunOptions, LimitOp
     @property
     def projector_rate(self) -> float:
         return self.learning_rate if self.projector_learning_rate is None else self.projector_learning_rate
+
+    @property
+    def has_adapters(self) -> bool:
+        """Whether the language model learns through adapters."""
+        return self.language_model == "lora" and "language" in self.train
 
     @property
     def lora_alpha(self) -> int:

@@ -1,6 +1,7 @@
 """The project's own annotation table (`schema.ANNOTATION_SCHEMA`) as a data set, and the way to bring your own labels.
 
-A Parquet file, a folder of them (read in the order of their names), or JSON lines; local or on an fsspec URL.
+A Parquet file, a folder of them (read in the order of their names), JSON lines, or text with cells between commas or
+tabs; local or on an fsspec URL.
 """
 
 import logging
@@ -19,16 +20,23 @@ from artimuse.errors import BadInput, BadOutput
 from artimuse.interfaces import Annotation, AnnotationKind
 from artimuse.io.folder import Folder
 from artimuse.io.location import local_path
-from artimuse.sources.columns import is_id, is_text, refuse_same_names
+from artimuse.sources.columns import is_id, is_text, refuse_same_names, separator_hint
 from artimuse.sources.suffixes import suffix_of
-from artimuse.sources.tables import JsonLinesTable, ParquetTable, Table
+from artimuse.sources.tables import CsvTable, JsonLinesTable, ParquetTable, Table, TsvTable
 from artimuse.sources.uris import absolute_uris, check_uris
 
 logger = logging.getLogger(__name__)
 
 LOWEST, HIGHEST = 0.0, 100.0
 
-_FORMATS: dict[str, type[Table]] = {".parquet": ParquetTable, ".jsonl": JsonLinesTable}
+_FORMATS: dict[str, type[Table]] = {
+    ".parquet": ParquetTable,
+    ".jsonl": JsonLinesTable,
+    ".csv": CsvTable,
+    ".tsv": TsvTable,
+}
+_AS_TEXT = (".csv", ".tsv")
+"""Formats whose numbers are written as text."""
 _KINDS: tuple[AnnotationKind, ...] = get_args(AnnotationKind)
 _REQUIRED = tuple(field.name for field in ANNOTATION_SCHEMA if not field.nullable)
 _AS_THEY_ARE = ("image_id", "dataset", "split", "kind", "score", "evidence", "question", "answer", "analyst")
@@ -74,7 +82,7 @@ def _files(root: str) -> list[str]:
     location = root if local is None else str(Path(local).expanduser().absolute())
     if suffix_of(location) in _FORMATS and not (local is not None and Path(location).is_dir()):
         return [location]
-    expected = "expected a Parquet file, a folder of them, or a .jsonl file"
+    expected = "expected a Parquet file, a folder of them, or a .jsonl, .csv or .tsv file"
     try:
         names = [
             name
@@ -89,37 +97,44 @@ def _files(root: str) -> list[str]:
 
 
 def _batches(location: str) -> Iterator[pa.RecordBatch]:
-    """Batches with all columns of the schema, as text except for float64 scores: 73.4 is to stay 73.4."""
+    """Batches with all columns of the schema, as text except for float64 scores: 73.4 is to stay 73.4.
+
+    Where all cells are text, scores are as written.
+    """
     table = _FORMATS[suffix_of(location)](location)
     _check_columns(location, table.schema)
     for batch in table.batches():
         columns = {
             field.name: (
-                batch.column(field.name).cast(_type_read(field), safe=False)
+                batch.column(field.name).cast(_type_read(field, location), safe=False)
                 if field.name in batch.schema.names
-                else pa.nulls(batch.num_rows, _type_read(field))
+                else pa.nulls(batch.num_rows, _type_read(field, location))
             )
             for field in ANNOTATION_SCHEMA
         }
         yield pa.RecordBatch.from_pydict(columns)
 
 
-def _type_read(field: pa.Field) -> pa.DataType:
-    return pa.float64() if pa.types.is_floating(field.type) else field.type
+def _type_read(field: pa.Field, location: str) -> pa.DataType:
+    is_number = pa.types.is_floating(field.type) and suffix_of(location) not in _AS_TEXT
+    return pa.float64() if is_number else pa.string()
 
 
 def _check_columns(location: str, columns: pa.Schema) -> None:
     found = ", ".join(columns.names) or "none"
     if missing := [name for name in _REQUIRED if name not in columns.names]:
-        raise BadInput(f"{location}: no column {', '.join(missing)}; columns found: {found}")
+        raise BadInput(
+            f"{location}: no column {', '.join(missing)}; columns found: {found}{separator_hint(columns.names)}"
+        )
     refuse_same_names(location, columns.names, columns.names)
     for field in ANNOTATION_SCHEMA:
         if field.name not in columns.names:
             continue
         kind = columns.field(field.name).type
-        is_good = _is_number if pa.types.is_floating(field.type) else is_id if field.name == "image_id" else is_text
+        expected = _type_read(field, location)
+        is_good = _is_number if pa.types.is_floating(expected) else is_id if field.name == "image_id" else is_text
         if not is_good(kind):
-            raise BadInput(f"{location}: column {field.name} is {kind}; expected {_type_read(field)}")
+            raise BadInput(f"{location}: column {field.name} is {kind}; expected {expected}")
     if unknown := [name for name in columns.names if name not in ANNOTATION_SCHEMA.names]:
         logger.warning("annotation_columns_left_out file=%s columns=%s", location, ",".join(unknown))
 
@@ -143,7 +158,9 @@ def _annotations(location: str, batch: pa.RecordBatch, split: str, first_row: in
     positions = np.flatnonzero(is_asked)
     rows = batch.take(pa.array(positions)).to_pylist()
     for row, position in zip(rows, positions):
-        _check_row(row, _row(location, first_row + int(position)))
+        where = _row(location, first_row + int(position))
+        row["score"] = _number(row["score"], where)
+        _check_row(row, where)
     check_uris(location, pc.if_else(is_asked, batch.column("uri"), ""), first_row=first_row)
     uris = absolute_uris(location, pa.array([row["uri"] for row in rows], pa.string()))
     for row, uri in zip(rows, uris.to_pylist()):
@@ -167,6 +184,13 @@ def _check_row(row: Mapping[str, Any], where: str) -> None:
         raise BadInput(f"{where}: of kind score, but without a score")
     if score is not None and (math.isnan(score) or not LOWEST <= score <= HIGHEST):
         raise BadInput(f"{where}: score {score:g}; expected {LOWEST:g} to {HIGHEST:g}")
+
+
+def _number(score: float | str | None, where: str) -> float | None:
+    try:
+        return None if score is None else float(score)
+    except ValueError:
+        raise BadInput(f"{where}: score {score!r}; expected a number such as 73.4") from None
 
 
 def _row(location: str, number: int) -> str:

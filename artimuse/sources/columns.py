@@ -32,6 +32,14 @@ def refuse_same_names(location: str, stored: Iterable[str], found: Sequence[str]
         )
 
 
+def separator_hint(names: Sequence[str]) -> str:
+    """What a person probably has to do about a text file that has one column only, as the end of the sentence."""
+    if len(names) == 1 and (found := next((mark for mark in ";\t|" if mark in names[0]), None)):
+        shown = "tabs" if found == "\t" else f"`{found}`"
+        return f". Its cells stand between {shown}: write it with commas, or name it .tsv if these are tabs"
+    return ""
+
+
 def refuse_missing(location: str, name: str, texts: pa.Array, first_row: int) -> None:
     """Raises BadInput for the first row that has no value, or an empty one, in this column."""
     row = pc.index(pc.equal(pc.fill_null(texts, ""), ""), True).as_py()

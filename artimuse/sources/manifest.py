@@ -7,7 +7,7 @@ from types import MappingProxyType
 import pyarrow as pa
 
 from artimuse.errors import BadInput
-from artimuse.sources.columns import is_id, is_text, refuse_missing, refuse_same_names
+from artimuse.sources.columns import is_id, is_text, refuse_missing, refuse_same_names, separator_hint
 from artimuse.sources.suffixes import suffix_of
 from artimuse.sources.tables import TABLES, Table
 from artimuse.sources.uris import absolute_uris, check_uris
@@ -103,8 +103,7 @@ class ManifestSource:
 
 def _likely_fix(names: Sequence[str]) -> str:
     """What a person probably has to do, as the end of the sentence."""
-    if len(names) == 1 and (found := next((mark for mark in ";\t|" if mark in names[0]), None)):
-        shown = "tabs" if found == "\t" else f"`{found}`"
-        return f". Its cells stand between {shown}: write it with commas, or name it .tsv if these are tabs"
+    if hint := separator_hint(names):
+        return hint
     likely = [name for name in names if name.lower() in _LIKELY_URIS]
     return f". --uri-column {likely[0]} takes that one" if likely else ""

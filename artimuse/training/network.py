@@ -29,8 +29,6 @@ ADAPTED = r"model\.language_model\.layers\.\d+\.(self_attn\.[qkvo]_proj|mlp\.(ga
 """Layers of the language model that get an adapter: all of them, as in the official training of InternVL3."""
 VISION = "model.vision_tower."
 PROJECTOR = "model.multi_modal_projector."
-TRAINED_IN_FULL = (VISION, PROJECTOR)
-"""Where names of weights start that are trained themselves in either stage."""
 LORA_A, LORA_B = ".lora_A.default.weight", ".lora_B.default.weight"
 BASE_LAYER = ".base_layer"
 
@@ -39,13 +37,18 @@ def read_base(config: TrainConfig, checkpoint: Checkpoint | None = None) -> Chec
     """What a run starts from: the base, with the run's system message and the tokens that its strategy adds.
 
     Raises BadCheckpoint if there is no such base, or none that can be loaded; BadInput if the system message has a
-    token of the prompt's own in it.
+    token of the prompt's own in it, or if the strategy adds tokens whose rows are not to be trained.
     """
     spec = read_spec(checkpoint or find_checkpoint(config.base))
     if config.system_message != "base":
         spec = spec.with_system_message(_system_message(config))
     if config.targets in ("scores", "both"):
-        return spec.with_tokens(STRATEGIES[config.strategy].new_tokens)
+        spec = spec.with_tokens(STRATEGIES[config.strategy].new_tokens)
+        if spec.first_new_id is not None and "language" not in config.train:
+            raise BadInput(
+                f"--train {','.join(config.train)}: --strategy {config.strategy} adds tokens, which are part of the"
+                " language model; add language, or choose a strategy without new tokens"
+            )
     return spec
 
 
@@ -68,18 +71,17 @@ class TrainedNetwork(nn.Module):
         super().__init__()
         self.model = empty_model(spec.config)
         fill(self.model, spec.weights(dtype, device), device)
-        if config.language_model == "lora":
+        self.has_adapters = config.has_adapters
+        if self.has_adapters:
             torch.manual_seed(config.seed)
             inject_adapter_in_model(lora_config(config), self.model)
             if spec.first_new_id is not None:
                 extend_vocabulary(self.model, spec.first_new_id)
         for name, parameter in self.model.named_parameters():
-            is_adapter = name.endswith((LORA_A, LORA_B, NEW_ROWS))
-            parameter.requires_grad_(config.language_model == "full" or is_adapter or name.startswith(TRAINED_IN_FULL))
+            parameter.requires_grad_(_is_trained(name, config))
         text: Any = self.model.model.language_model
         self.kept = Kept(0 if config.gradient_checkpointing else len(text.layers))
         self.plan = MemoryPlan(self.model, self.kept) if config.gradient_checkpointing else None
-        self.has_adapters = config.language_model == "lora"
         if self.has_adapters:
             adapt_layers(self.model, self.kept)
         if config.gradient_checkpointing:
@@ -147,6 +149,16 @@ class TrainedNetwork(nn.Module):
             hidden = layer(hidden, **others)
         normed_LD: torch.Tensor = text.norm(last(hidden, answers_BS=answers_RS, **others))
         return normed_LD
+
+
+def _is_trained(name: str, config: TrainConfig) -> bool:
+    """Vision encoder and projector are trained in full; of the language model the adapters and the new rows, or all."""
+    if name.startswith(VISION):
+        return "vision" in config.train
+    if name.startswith(PROJECTOR):
+        return "projector" in config.train
+    is_whole = config.language_model == "full"
+    return "language" in config.train and (is_whole or name.endswith((LORA_A, LORA_B, NEW_ROWS)))
 
 
 def lora_config(config: TrainConfig) -> LoraConfig:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from rich.console import Console
 
 from artimuse.runs.progress import LOG_INTERVAL_S, new_bar
+from artimuse.training.bad_images import warn_of_left_out
 from artimuse.training.status import Status
 
 logger = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ class TrainProgress:
         self._logged_at = time.monotonic()
         self._first: tuple[int, float] | None = None
         self._step = 0
+        self._num_bad_told = 0
         self._speed: list[str] = []
 
     def __enter__(self) -> "TrainProgress":
@@ -34,6 +36,7 @@ class TrainProgress:
             self._bar.stop()
 
     def show(self, status: Status) -> None:
+        self._warn(status)
         detail = self._detail(status)
         if self._bar and self._task is not None:
             self._bar.update(
@@ -51,6 +54,12 @@ class TrainProgress:
             how_far = f": step {status.step} of {status.num_steps}, {detail}" if status.num_steps else ""
             logger.info("%s%s", status.phase, how_far)
             self._told.add(status.phase)
+
+    def _warn(self, status: Status) -> None:
+        """At once of the first images that are left out; then when there are twice as many. The report has them all."""
+        if status.num_bad_images >= max(1, 2 * self._num_bad_told):
+            self._num_bad_told = status.num_bad_images
+            warn_of_left_out(status.bad_images, status.num_bad_images)
 
     def _detail(self, status: Status) -> str:
         if not status.record:

@@ -4,7 +4,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -23,6 +23,7 @@ MAY_CHANGE = frozenset(
         "zero",
         "gradient_checkpointing",
         "max_failures",
+        "eval_steps",
         "checkpoint_steps",
         "checkpoint_minutes",
         "keep_checkpoints",
@@ -101,7 +102,10 @@ def refuse_other_settings(output: Folder, saved: TrainRecord, config: TrainConfi
     """Raises RunMismatch naming every setting in which what is asked differs from what OUTPUT was begun with."""
     # Through JSON, as the saved ones went: tuples are lists there.
     asked = json.loads(json.dumps(asdict(config)))
-    differing = differences(saved.config, {name: asked[name] for name in asked if name not in MAY_CHANGE})
+    # A run that was begun before there was such an option has what is now the default.
+    defaults = {field.name: field.default for field in fields(config) if field.default is not MISSING}
+    had = {**json.loads(json.dumps(defaults)), **saved.config}
+    differing = differences(had, {name: asked[name] for name in asked if name not in MAY_CHANGE})
     if not differing and saved.base_digest != base_digest:
         differing = ["the weights of --base have changed"]
     TRAIN_FILE.refuse_mismatch(output, differing)

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-_MOST_BAD_SHOWN = 5
+from artimuse.training.bad_images import named
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +28,10 @@ class TrainReport:
     """Mean over the last tenth of all steps, per answer token."""
     validation: Mapping[str, Any] | None
     """The validation of the exported checkpoint; None without validation."""
+    num_validations: int
+    """How often this call has validated."""
+    validation_share: float
+    """The share of the time of this call's steps and validations that validations took."""
     samples_per_s: float
     """Samples per second over this run's steps; 0 if there were none."""
     waiting_share: float
@@ -66,10 +70,13 @@ class TrainReport:
                 if self.validation[name] is not None
             ]
             lines.append(("validation", f"{', '.join(found)} on {self.validation['num_examples']} examples"))
+        if self.num_validations:
+            share = f"{self.num_validations:,} in this run, {self.validation_share:.1%} of the time"
+            lines.append(("validations", share))
         if self.num_new_steps:
             speed = f"{self.samples_per_s:.1f} samples/s, workers: {self.num_workers}"
             lines.append(("speed", f"{speed}, {self.waiting_share:.1%} of the time waiting for data"))
         if self.bad_images:
-            shown = "; ".join(f"{name}: {error}" for name, error in list(self.bad_images.items())[:_MOST_BAD_SHOWN])
-            lines.append(("left out", f"{len(self.bad_images)} images that cannot be decoded ({shown})"))
+            how_many = f"{len(self.bad_images):,} images that cannot be read"
+            lines.append(("left out", f"{how_many}: {named(self.bad_images)}"))
         return [*lines, ("model", f"{self.model} (step {self.checkpoint})")]

@@ -17,6 +17,10 @@ class Status:
     """The result of the last validation; empty before the first."""
     world_size: int = 0
     phase: str = "starting the workers"
+    num_bad_images: int = 0
+    """Images that are left out, those of earlier runs on this OUTPUT included."""
+    bad_images: dict[str, str] = field(default_factory=dict)
+    """Image id -> why, of the first few of them."""
     problem: tuple[str, str] | None = None
     """Class and message of an error that would come again: no restart would help."""
     is_stopped: bool = False

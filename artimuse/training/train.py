@@ -34,7 +34,8 @@ def run(config: TrainConfig, console: Console) -> TrainReport:
     Raises BadInput, BadCheckpoint, BadOutput, OutputLocked, RunMismatch, ClusterProblem, StorageProblem,
     TrainingDiverged and TrainingFailed; Interrupted when stopped, with a checkpoint of the last step on disk.
     """
-    refuse_relative_paths({"ANNOTATIONS": config.annotations, "OUTPUT": config.output}, models={"--base": config.base})
+    tables = {f"annotation table {number}": table for number, table in enumerate(config.tables, 1)}
+    refuse_relative_paths({**tables, "OUTPUT": config.output}, models={"--base": config.base})
     output = Folder.at(config.output)
     stop = StopRequest(GRACE_S, doing="finishing the step and saving a checkpoint")
     with stop.heeded(), hold_lock(output) as lock:
@@ -117,6 +118,8 @@ class TrainRun:
         seconds = sum(entry["seconds"] for entry in new)
         last = state.history[-max(1, len(state.history) // 10) :]
         validations = {entry["step"]: entry for entry in state.validations}
+        new_validations = [entry for entry in state.validations if entry["step"] > num_before]
+        validating_s = sum(entry["seconds"] for entry in new_validations)
         waiting_s = sum(entry["waiting_share"] * entry["seconds"] for entry in new)
         return TrainReport(
             output=self.output.url(),
@@ -129,6 +132,8 @@ class TrainRun:
             num_workers=self.status.world_size,
             loss=float(np.mean([entry["loss"] for entry in last])),
             validation=validations.get(self.record.exported_step),
+            num_validations=len(new_validations),
+            validation_share=validating_s / (seconds + validating_s) if seconds else 0.0,
             samples_per_s=sum(entry["num_samples"] for entry in new) / seconds if seconds else 0.0,
             waiting_share=waiting_s / seconds if seconds else 0.0,
             bad_images=state.bad_images,

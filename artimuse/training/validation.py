@@ -1,6 +1,7 @@
 """How good the network is on examples it is not trained on: loss, and how its scores correlate with the labels."""
 
 # K candidate tokens
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -14,6 +15,14 @@ from artimuse.training.data.collate import BadImage, Batch, BatchMaker
 from artimuse.training.data.examples import Examples
 from artimuse.training.data.sampler import IntArray, micro_batches
 from artimuse.training.worker_group import WorkerGroup
+
+LEAST_VALIDATIONS = 10
+"""Of a stage, if nobody says how many."""
+
+
+def is_due(step: int, num_steps: int, eval_steps: int | None) -> bool:
+    """Whether there is a validation after this step, which counts from 1. The last one always has one."""
+    return step == num_steps or step % (eval_steps or max(1, num_steps // LEAST_VALIDATIONS)) == 0
 
 
 class Validator:
@@ -48,6 +57,7 @@ class Validator:
 
         `run` gives the loss and the logits of a batch, as `TrainedNetwork` does. Also returns what was left out.
         """
+        began_at = time.monotonic()
         pieces = micro_batches(self._numbers, self.micro_batch_size, rank=group.rank, world_size=group.size)
         loss, num_tokens = 0.0, 0
         scores: list[tuple[float, float]] = []
@@ -67,6 +77,7 @@ class Validator:
             "plcc": plcc,
             "num_examples": len(self._numbers) - len(bad),
             "num_scores": len(scores),
+            "seconds": round(time.monotonic() - began_at, 4),
         }, bad
 
     def _scores(self, batch: Batch, logits_LV: torch.Tensor) -> Iterator[tuple[float, float]]:

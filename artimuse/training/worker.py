@@ -1,7 +1,6 @@
 """What each worker of a run does: from the last checkpoint on, step by step, to the end."""
 
 import hashlib
-import logging
 import math
 import tempfile
 import time
@@ -20,6 +19,7 @@ from artimuse.engines.network import resolve_dtype
 from artimuse.errors import BadInput, TrainingDiverged
 from artimuse.interfaces import Tokenizer
 from artimuse.scoring import STRATEGIES
+from artimuse.training.bad_images import MOST_NAMED, named
 from artimuse.training.checkpoint import Checkpoints, Saved, TrainState, load_optimizer, load_weights
 from artimuse.training.data.collate import BadImage, Batch, BatchMaker
 from artimuse.training.data.examples import TRAIN_EXAMPLES, VALIDATION_EXAMPLES, Example, Examples
@@ -29,13 +29,10 @@ from artimuse.training.network import TrainedNetwork, read_base
 from artimuse.training.schedule import learning_rate
 from artimuse.training.sharding import micro_steps, prepare_deepspeed, shard
 from artimuse.training.tracking import open_tracker
-from artimuse.training.validation import Validator
+from artimuse.training.validation import Validator, is_due
 from artimuse.training.worker_group import WorkerGroup
 
-logger = logging.getLogger(__name__)
-
 UPDATE_INTERVAL_S = 1.0
-_MOST_NAMED = 8
 
 
 def limit_threads(config: TrainConfig) -> None:
@@ -92,15 +89,16 @@ class Worker:
         """Raises TrainingDiverged and BadInput, on all workers alike."""
         first, num_steps = self.state.step, self.sampler.num_steps
         self.group.tell(phase="training", step=first, num_steps=num_steps)
+        self._tell_bad_images()
         loaded = self._loaded(first)
         for step in range(first, num_steps):
             self._step(step, loaded)
             is_time, must_stop = self._agree()
             is_last = step + 1 == num_steps
-            if is_time or is_last or (step + 1) % self.config.checkpoint_steps == 0:
+            is_checkpoint = is_time or is_last or (step + 1) % self.config.checkpoint_steps == 0
+            if is_checkpoint or is_due(step + 1, num_steps, self.config.eval_steps):
                 self._validate()
-                self._save()
-            elif must_stop:
+            if is_checkpoint or must_stop:
                 self._save()
             if must_stop and not is_last:
                 self.group.tell(is_stopped=True)
@@ -176,16 +174,19 @@ class Worker:
         if not num_bad:
             return
         bad = self.group.all_gather(own)
+        errors = {image.image_id: f"{image.error.code}: {image.error.message}" for image in bad}
         if self.config.bad_images == "stop":
-            names = ", ".join(
-                f"{image.image_id} ({image.error.code}: {image.error.message})" for image in bad[:_MOST_NAMED]
+            raise BadInput(
+                f"{len(errors)} images cannot be decoded: {named(errors)}; --bad-images skip leaves such images out"
             )
-            raise BadInput(f"{len(bad)} images cannot be decoded: {names}; --bad-images skip leaves such images out")
-        for image in bad:
-            if image.image_id not in self.state.bad_images:
-                self.state.bad_images[image.image_id] = f"{image.error.code}: {image.error.message}"
-                if self.group.is_first:
-                    logger.warning("left out image=%s uri=%s error=%s", image.image_id, image.uri, image.error)
+        if errors.keys() - self.state.bad_images.keys():
+            self.state.bad_images.update(errors)
+            self._tell_bad_images()
+
+    def _tell_bad_images(self) -> None:
+        bad = self.state.bad_images
+        if bad:
+            self.group.tell(num_bad_images=len(bad), bad_images=dict(list(bad.items())[:MOST_NAMED]))
 
     def _agree(self) -> tuple[bool, bool]:
         """Whether all workers are to save now, because it is time, and to stop, because the driver wants it."""
@@ -205,7 +206,7 @@ class Worker:
         record = {"step": self.state.step, **result}
         self.state.validations.append(record)
         self.tracker.validation(record)
-        self.group.tell(validation=record)
+        self.group.tell(phase="training", validation=record)
 
     def _save(self) -> None:
         self.group.tell(phase="saving", step=self.state.step, record=self.state.history[-1])

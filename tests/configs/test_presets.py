@@ -3,8 +3,9 @@ from typing import get_args
 import pytest
 
 from artimuse.cli import main
+from artimuse.configs.options import parse
 from artimuse.configs.presets import PRESETS, asked_for, paper_score_finetune, paper_text_pretrain
-from artimuse.configs.train import PresetName
+from artimuse.configs.train import PresetName, TrainConfig
 
 
 def test_the_stages_are_those_of_the_paper():
@@ -37,6 +38,13 @@ def test_the_command_line_takes_its_defaults_from_the_preset(arguments):
     assert asked_for(arguments).lora_rank == 16
 
 
+def test_parts_to_train_are_separated_by_commas_in_any_order():
+    arguments = ["a", "b", "--preset", "paper_text_pretrain", "--train", "language, vision"]
+    config = parse(TrainConfig, arguments, prog="artimuse train", default=asked_for(arguments))
+    assert config.train == ("vision", "language")
+    assert paper_text_pretrain("a", "b").train == ("vision", "projector", "language")
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -47,6 +55,14 @@ def test_the_command_line_takes_its_defaults_from_the_preset(arguments):
         (["a", "b", "--preset", "paper_text_pretrain", "--zero", "1"], "--zero"),
         (["a", "b", "--preset", "paper_text_pretrain", "--offload", "cpu"], "--offload"),
         (["a", "b", "--preset", "paper_text_pretrain", "--batch-size", "0"], "--batch-size 0"),
+        (["a", "b", "--preset", "paper_text_pretrain", "--train", "vision,head"], "--train vision,head: expected one"),
+        (["a", "b", "--preset", "paper_text_pretrain", "--train", ""], "--train : expected one or more of"),
+        (["a", "b", "--preset", "paper_text_pretrain", "--weights", "AVA"], "--weights AVA: expected DATASET=WEIGHT"),
+        (["a", "b", "--preset", "paper_text_pretrain", "--weights", "AVA=0"], "--weights AVA=0: expected"),
+        (["a", "b", "--preset", "paper_text_pretrain", "--weights", "AVA=nan"], "--weights AVA=nan: expected"),
+        (["a", "b", "--preset", "paper_text_pretrain", "--weights", "AVA=1", "AVA=2"], "AVA has a weight already"),
+        (["a", "b", "--preset", "paper_text_pretrain", "--more-annotations", "a"], "--more-annotations a: given twice"),
+        (["a", "b", "--preset", "paper_text_pretrain", "--eval-steps", "0"], "--eval-steps 0"),
         (["a", "b", "--preset", "paper_text_pretrain", "--learning-rate", "0"], "--learning-rate 0"),
         (["a", "b", "--preset", "paper_text_pretrain", "--vision-learning-rate", "0"], "--vision-learning-rate 0"),
         (

@@ -1,5 +1,6 @@
 """Annotation tables for tests, as bringing one's own labels looks."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,16 @@ def parquet(path: Path, rows: list[Row]) -> str:
     # from_pylist() takes its columns from the first row only.
     names = dict.fromkeys(name for row in rows for name in row)
     pq.write_table(pa.table({name: [row.get(name) for row in rows] for name in names}), path)
+    return str(path)
+
+
+def delimited(path: Path, rows: list[Row]) -> str:
+    """Cells between commas, or tabs if it is a .tsv; None is an empty cell."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(names), delimiter="\t" if path.suffix == ".tsv" else ",")
+        writer.writeheader()
+        writer.writerows(rows)
     return str(path)
 
 

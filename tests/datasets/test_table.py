@@ -15,7 +15,7 @@ from artimuse.datasets.table import TableReader
 from artimuse.errors import BadInput
 from artimuse.interfaces import Annotation
 from artimuse.io.folder import Folder
-from tests.datasets.annotations import Row, annotation, json_lines, parquet
+from tests.datasets.annotations import Row, annotation, delimited, json_lines, parquet
 
 
 def read(root: str, split: str = "train") -> list[Annotation]:
@@ -28,14 +28,22 @@ def refusal(root: str, split: str = "train") -> str:
     return str(caught.value)
 
 
-@pytest.fixture(params=["parquet", "jsonl"])
+WRITERS = {"parquet": parquet, "jsonl": json_lines, "csv": delimited, "tsv": delimited}
+
+
+@pytest.fixture(params=WRITERS)
 def table(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     """Writes rows in each format and returns the path."""
-    write = parquet if request.param == "parquet" else json_lines
-    return lambda rows: write(tmp_path / f"labels.{request.param}", rows)
+    return lambda rows: WRITERS[request.param](tmp_path / f"labels.{request.param}", rows)
 
 
-def test_both_formats_give_the_same_annotations(table: Any, tmp_path: Path):
+@pytest.fixture(params=["parquet", "jsonl"])
+def typed_table(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    """Of formats whose columns have types."""
+    return lambda rows: WRITERS[request.param](tmp_path / f"labels.{request.param}", rows)
+
+
+def test_all_formats_give_the_same_annotations(table: Any, tmp_path: Path):
     texts = {attribute.slug: f"About {attribute.name}." for attribute in ATTRIBUTES}
     rows = [
         annotation("a", evidence="soft light", question="What is it?", answer=" A dog.", analyst="human", **texts),
@@ -178,8 +186,27 @@ def test_a_missing_column_is_named_with_the_ones_found(table: Any, column: str):
         ({"overall_gestalt": ["a", "b"]}, "column overall_gestalt is list<"),
     ],
 )
-def test_a_column_of_another_type_is_refused(table: Any, fields: Row, complaint: str):
-    assert complaint in refusal(table([annotation("a", **fields)]))
+def test_a_column_of_another_type_is_refused(typed_table: Any, fields: Row, complaint: str):
+    assert complaint in refusal(typed_table([annotation("a", **fields)]))
+
+
+@pytest.mark.parametrize("score", ["high", "73,4", "7.3/10"])
+def test_a_score_in_text_that_is_no_number_is_refused_with_its_row(tmp_path: Path, score: str):
+    location = delimited(tmp_path / "labels.csv", [annotation("a"), annotation("b", score=score)])
+    assert refusal(location) == (
+        f"{location}, row 1 (rows count from 0): score {score!r}; expected a number such as 73.4"
+    )
+
+
+def test_text_with_other_separators_is_refused_saying_so(tmp_path: Path):
+    (tmp_path / "labels.csv").write_text("image_id;uri;dataset;split;kind;score\na;a.jpg;mine;train;score;50\n")
+    assert "Its cells stand between `;`: write it with commas" in refusal(str(tmp_path / "labels.csv"))
+
+
+def test_a_quote_that_is_never_closed_is_refused_with_its_line(tmp_path: Path):
+    location = delimited(tmp_path / "labels.csv", [annotation("a"), annotation("b")])
+    Path(location).write_text(Path(location).read_text() + '"c,images/c.jpg,mine,train,score,50\n')
+    assert refusal(location).startswith(f"{location}, line 4: ")
 
 
 def test_a_column_that_comes_twice_is_refused(tmp_path: Path):
@@ -210,10 +237,10 @@ def test_a_torn_parquet_file_is_refused_by_name(tmp_path: Path):
     assert refusal(str(tmp_path / "labels")).startswith(f"{location}: cannot be read")
 
 
-@pytest.mark.parametrize("name", ["empty-folder", "labels.csv", "nowhere"])
+@pytest.mark.parametrize("name", ["empty-folder", "labels.txt", "nowhere"])
 def test_what_is_no_annotation_table_is_refused_saying_what_is(tmp_path: Path, name: str):
     (tmp_path / "empty-folder").mkdir()
-    (tmp_path / "labels.csv").write_text("image_id,uri\n")
+    (tmp_path / "labels.txt").write_text("image_id,uri\n")
     message = refusal(str(tmp_path / name))
     assert name in message
-    assert "expected a Parquet file, a folder of them, or a .jsonl file" in message
+    assert "expected a Parquet file, a folder of them, or a .jsonl, .csv or .tsv file" in message

@@ -31,6 +31,7 @@ SMALL = {
     "lora_rank": 4,
     "learning_rate": 1e-3,
     "checkpoint_steps": 3,
+    "eval_steps": 3,
 }
 EPOCHS = 6
 """Of 20 examples in steps of 8: 18 steps."""
@@ -59,6 +60,25 @@ def asked_to_stop_after(step: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(worker, "UPDATE_INTERVAL_S", 0.0)
         patch.setattr(Worker, "_remember", stop_and_remember)
+        yield
+
+
+class Killed(BaseException):
+    """As abrupt as a kill: no handler of ours expects it."""
+
+
+@contextmanager
+def dies_after(step: int) -> Iterator[None]:
+    """Makes a run end as if it were killed, when the checkpoint of this step is saved."""
+    save = Worker._save
+
+    def save_and_die(self: Worker) -> None:
+        save(self)
+        if self.state.step == step:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Worker, "_save", save_and_die)
         yield
 
 

@@ -100,6 +100,25 @@ def test_what_is_not_trained_is_that_of_inference_bit_by_bit(dtype):
             assert torch.equal(weight, expected.get_parameter(name.replace(".base_layer", "")))
 
 
+@pytest.mark.parametrize("language_model", ["lora", "full"])
+@pytest.mark.parametrize(
+    "train", [("vision",), ("projector",), ("vision", "projector"), ("projector", "language"), ("language",)]
+)
+def test_parts_that_are_not_named_do_not_learn(language_model, train):
+    config = paper_score_finetune("", "", train=train, language_model=language_model)
+    network = TrainedNetwork(read_spec(find_checkpoint("nano")), config, dtype=torch.float32, device=CPU)
+    names = {name for name, _ in network.trained()}
+    where = {"vision_tower": "vision", "multi_modal_projector": "projector"}
+    assert {where.get(name.split(".")[1], "language") for name in names} == set(train)
+    optimized = [parameter for group in optimizer_groups(network, config) for parameter in group["params"]]
+    assert {id(parameter) for parameter in optimized} == {id(parameter) for _, parameter in network.trained()}
+
+
+def test_new_tokens_need_the_language_model():
+    with pytest.raises(BadInput, match=r"--train vision: --strategy expanded_25 adds tokens.*add language"):
+        read_base(paper_score_finetune("", "", base="nano", strategy="expanded_25", train=("vision",)))
+
+
 @pytest.mark.parametrize(
     ("language_model", "trains"), [("lora", ("vision_tower", "projector", "lora_")), ("full", ("",))]
 )

@@ -26,6 +26,17 @@ def test_a_log_tells_each_phase_once_and_how_far_it_is(caplog, monkeypatch):
     assert "left" in caplog.messages[3]
 
 
+def test_images_that_are_left_out_are_told_at_once_and_when_they_are_twice_as_many(caplog):
+    with TrainProgress(Console(force_terminal=False)) as progress:
+        for number in (0, 1, 1, 2, 3, 3, 4, 9):
+            progress.show(Status(num_bad_images=number, bad_images={"a": "corrupt: no picture"} if number else {}))
+    assert [message.split(": ")[1] for message in caplog.messages] == ["1", "2", "4", "9"]
+    assert caplog.messages[-1] == (
+        "images that cannot be read and are left out: 9: a (corrupt: no picture) and 8 more;"
+        " --bad-images stop would stop at them"
+    )
+
+
 def test_a_terminal_gets_a_bar():
     console = Console(force_terminal=True, width=120, record=True)
     with TrainProgress(console) as progress:

@@ -2,14 +2,14 @@
 
 import json
 import math
+import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from artimuse.attributes import ATTRIBUTES
 from artimuse.configs.presets import paper_text_pretrain
@@ -20,14 +20,15 @@ from artimuse.model.load import read_spec
 from artimuse.prompts import attribute_question
 from artimuse.training.checkpoint import Checkpoints
 from artimuse.training.data.examples import Examples
-from artimuse.training.worker import Worker
 from tests.training.plain_loop import assert_steps_of_a_plain_loop, five_steps
 from tests.training.small import (
     EPOCHS,
     SMALL,
+    Killed,
     asked_to_stop_after,
     assert_same_history,
     command,
+    dies_after,
     history,
     score_stage,
     tensors,
@@ -36,25 +37,6 @@ from tests.training.small import (
 from tests.training.tables import NUM_TEXTS, make_table
 
 pytestmark = pytest.mark.timeout(240)
-
-
-class Killed(BaseException):
-    """As abrupt as a kill: no handler of ours expects it."""
-
-
-@contextmanager
-def dies_after(step: int) -> Iterator[None]:
-    """Makes a run end as if it were killed, when the checkpoint of this step is saved."""
-    save = Worker._save
-
-    def save_and_die(self: Worker) -> None:
-        save(self)
-        if self.state.step == step:
-            raise Killed
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Worker, "_save", save_and_die)
-        yield
 
 
 def test_a_run_reports_what_it_did_and_is_not_run_again(alone, table):
@@ -141,6 +123,52 @@ def test_a_setting_that_differs_is_refused_by_name(alone, table):
         train(score_stage(table, alone, epochs=6, learning_rate=2e-3))
 
 
+@pytest.mark.parametrize(
+    ("train_", "zero"), [(("vision",), 2), (("projector",), 3), (("vision", "projector"), 2), (("language",), 2)]
+)
+def test_what_is_not_trained_is_that_of_the_base_in_the_export_bit_by_bit(table, tmp_path, train_, zero):
+    output = tmp_path / "out"
+    config = score_stage(table, output, epochs=1, train=train_, zero=zero, gradient_checkpointing=zero == 2)
+    report = train(config)
+    exported = load_file(output / "model" / "model.safetensors")
+    base = dict(read_spec(find_checkpoint("nano")).weights(torch.float32, "cpu"))
+    where = {"vision_tower": "vision", "multi_modal_projector": "projector"}
+    moved = {name for name, weight in base.items() if not torch.equal(exported[name], weight)}
+    assert {where.get(name.split(".")[1], "language") for name in moved} == set(train_)
+    with pytest.raises(RunMismatch, match=r"train: OUTPUT has \[.*\], this run has \['vision', 'projector', 'lang"):
+        train(score_stage(table, output, epochs=1, zero=zero))
+    assert report.num_steps == 3
+
+
+def test_a_run_of_a_part_goes_on_after_a_kill(table, tmp_path):
+    options = {"epochs": 2, "train": ("vision", "projector")}
+    train(score_stage(table, tmp_path / "whole", **options))
+    with dies_after(3), pytest.raises(Killed):
+        train(score_stage(table, tmp_path / "killed", **options))
+    train(score_stage(table, tmp_path / "killed", **options))
+    assert_same_history(history(tmp_path / "killed"), history(tmp_path / "whole"))
+
+
+def test_a_run_on_several_tables_is_one_on_all_of_them(table, tmp_path):
+    more = str(make_table(tmp_path / "more", num_train=4, num_validation=2))
+    options = {"more_annotations": (more,), "weights": ("grey=2",), "epochs": 1}
+    report = train(score_stage(table, tmp_path / "out", **options))
+    assert (report.num_images, report.num_examples, report.validation["num_scores"]) == (24, 48, 8)
+    assert sum(entry["num_samples"] for entry in history(tmp_path / "out")) == 48
+    assert "grey: 24 images, weight 2" in (tmp_path / "out" / "model" / "README.md").read_text()
+    with pytest.raises(RunMismatch, match=r"weights: OUTPUT has \['grey=2'\], this run has \['grey=3'\]"):
+        train(score_stage(table, tmp_path / "out", **{**options, "weights": ("grey=3",)}))
+
+
+def test_a_run_that_was_begun_before_an_option_was_there_goes_on(alone, table, tmp_path):
+    output = tmp_path / "out"
+    shutil.copytree(alone, output)
+    record = json.loads((output / "train.json").read_text())
+    del record["config"]["train"]
+    (output / "train.json").write_text(json.dumps(record))
+    assert train(score_stage(table, output, epochs=EPOCHS)).num_new_steps == 0
+
+
 def test_a_directory_with_other_files_is_left_alone(table, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(BadOutput, match=r"thesis\.txt"):
@@ -162,9 +190,12 @@ def test_a_loss_that_is_no_number_stops_naming_step_images_and_checkpoint(table,
         train(config)
 
 
-def test_bad_images_are_left_out(tmp_path):
+def test_bad_images_are_left_out_and_said_at_once_and_in_the_end(tmp_path, caplog):
     table = str(make_table(tmp_path / "table", bad=(3, 17)))
     report = train(score_stage(table, tmp_path / "out", epochs=1))
+    told = [message for message in caplog.messages if message.startswith("images that cannot be read and are left out")]
+    assert re.search(r"left out: [12]: picture (3|17) \(unsupported_format: .*--bad-images stop would stop", told[0])
+    assert re.search(r"^2 images that cannot be read: picture \d+ \(unsup", dict(report._lines())["left out"])
     assert set(report.bad_images) == {"picture 3", "picture 17"}
     assert sum(entry["num_samples"] for entry in history(tmp_path / "out")) == 18
 

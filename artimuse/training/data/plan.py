@@ -1,19 +1,18 @@
-"""Which rows of the annotation table a run is about, and the plan that is made of them."""
+"""The examples of a run, fixed when it is begun: written into OUTPUT from the rows that are selected."""
 
 import logging
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
 from artimuse.configs.train import TrainConfig
-from artimuse.datasets.table import NoSuchSplit, TableReader
-from artimuse.errors import BadInput
-from artimuse.interfaces import Annotation, Tokenizer
+from artimuse.datasets.table import NoSuchSplit
+from artimuse.interfaces import Tokenizer
 from artimuse.io.folder import Folder
 from artimuse.model.load import CheckpointSpec
 from artimuse.scoring import STRATEGIES
 from artimuse.training.data.examples import TRAIN_EXAMPLES, VALIDATION_EXAMPLES, ExampleMaker, write_examples
+from artimuse.training.data.selection import Selection
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +24,7 @@ class ExampleCounts:
     num_examples: int
     num_validation_examples: int
     num_images: int
-    """The number of images in the training split."""
+    """The number of images that are trained on."""
     num_images_by_dataset: Mapping[str, int]
 
 
@@ -40,71 +39,21 @@ def write_plan(config: TrainConfig, spec: CheckpointSpec, output: Folder) -> Exa
     if config.targets in ("scores", "both"):
         strategy.check(tokenizer)
     maker = ExampleMaker(tokenizer, spec.template, strategy, config.targets, max_tokens=config.max_sequence_length)
-    selected = _Selection(config)
+    selected = Selection(config)
     with output.writing(TRAIN_EXAMPLES) as path:
-        num_train = write_examples(path, maker.examples(selected.annotations(config.split)))
+        num_train = write_examples(path, maker.examples(selected.to_train_on()))
     selected.refuse_nothing(num_train)
     selected.warn_of_another_scale()
     num_validation = 0
     try:
         with output.writing(VALIDATION_EXAMPLES) as path:
-            num_validation = write_examples(path, maker.examples(selected.annotations(config.validation_split)))
+            num_validation = write_examples(path, maker.examples(selected.to_validate_on()))
     except NoSuchSplit as error:
         logger.warning("no validation: %s", error)
+    selected.tell_missing()
     return ExampleCounts(
         num_examples=num_train,
         num_validation_examples=num_validation,
-        num_images=selected.num_images[config.split],
+        num_images=selected.num_images,
         num_images_by_dataset=dict(selected.by_dataset),
     )
-
-
-class _Selection:
-    def __init__(self, config: TrainConfig) -> None:
-        self.config = config
-        self.num_images: Counter[str] = Counter()
-        self.by_dataset: Counter[str] = Counter()
-        """The number of images of each data set in the training split."""
-        self._highest = 0.0
-        """The highest score of the training split, in points."""
-        self._found: Counter[tuple[str, str]] = Counter()
-        """Rows of the training split by data set and kind, before any filter."""
-
-    def annotations(self, split: str) -> Iterator[Annotation]:
-        for annotation in TableReader().read(self.config.annotations, split):
-            is_train = split == self.config.split
-            if is_train:
-                self._found[annotation.dataset, annotation.kind] += 1
-            if self.config.datasets and annotation.dataset not in self.config.datasets:
-                continue
-            if annotation.kind in self.config.kinds:
-                self.num_images[split] += 1
-                self.by_dataset[annotation.dataset] += is_train
-                if is_train and annotation.score is not None:
-                    self._highest = max(self._highest, annotation.score)
-                yield annotation
-
-    def warn_of_another_scale(self) -> None:
-        """Nothing is wrong with low scores, but many public ones are from 0 to 10 or to 1."""
-        for top in (1, 10):
-            if 0 < self._highest <= top and self.config.targets in ("scores", "both"):
-                logger.warning(
-                    "the highest score is %g of 100: multiply scores by %d if they are on a scale from 0 to %d",
-                    self._highest,
-                    100 // top,
-                    top,
-                )
-                return
-
-    def refuse_nothing(self, num_examples: int) -> None:
-        """Raises BadInput, saying what the table has, for data sets that are not there and if no example is left."""
-        found = ", ".join(f"{dataset} ({kind}): {count}" for (dataset, kind), count in self._found.items())
-        known = {dataset for dataset, _ in self._found}
-        searched = f"{self.config.annotations}, split {self.config.split!r}"
-        if missing := [name for name in self.config.datasets if name not in known]:
-            raise BadInput(f"{searched}: no data set {', '.join(missing)}; rows found: {found}")
-        if not num_examples:
-            raise BadInput(
-                f"{searched}: nothing to learn {self.config.targets} from with --kinds {' '.join(self.config.kinds)};"
-                f" rows found: {found}"
-            )

@@ -13,19 +13,35 @@ from artimuse.training.record import TrainRecord
 
 CARD, PLOT = "README.md", "training.png"
 _SYSTEM_MESSAGES = {"internvl": "InternVL's own (Chinese)", "base": "that of the base"}
+_MERGED = "Weights of the base with what was trained; adapters are merged in float32."
+_ADAPTERS = (
+    "What was trained, in float32, for `peft.PeftModel.from_pretrained(network, DIRECTORY)`. The network is the base in"
+    " transformers' own layout (`InternVLForConditionalGeneration`). Adapters are not merged; vision encoder and"
+    " projector, as far as they were trained, take the place of the base's (peft's `modules_to_save`). The prompt is to"
+    " begin with the system message above."
+)
+_TRAINED = {"vision": "vision encoder", "projector": "projector", "language": "language model"}
 _SMOOTHED_OVER = 50
 """Points of the loss curve at most: a mean over steps each."""
 
 
 def write_card(
-    directory: Path, config: TrainConfig, record: TrainRecord, state: TrainState, comparison: ExportComparison
+    directory: Path,
+    config: TrainConfig,
+    record: TrainRecord,
+    state: TrainState,
+    comparison: ExportComparison,
+    *,
+    has_adapters: bool,
 ) -> None:
-    """Writes README.md and training.png."""
+    """Writes README.md and training.png. `has_adapters`: they are there unmerged, for peft."""
     draw_plot(directory / PLOT, state)
-    (directory / CARD).write_text(card(config, record, state, comparison), encoding="utf-8")
+    (directory / CARD).write_text(card(config, record, state, comparison, has_adapters), encoding="utf-8")
 
 
-def card(config: TrainConfig, record: TrainRecord, state: TrainState, comparison: ExportComparison) -> str:
+def card(
+    config: TrainConfig, record: TrainRecord, state: TrainState, comparison: ExportComparison, has_adapters: bool
+) -> str:
     validation = next((entry for entry in reversed(state.validations) if entry["step"] == state.step), None)
     sections = [
         ("# ArtiMuse, trained with artimuse", [_summary(config, state)]),
@@ -35,8 +51,8 @@ def card(config: TrainConfig, record: TrainRecord, state: TrainState, comparison
         (
             "## What it is",
             [
-                "Weights of the base with what was trained; adapters are merged in float32. Read again, it answered"
-                f" fixed images as the trained network did: {comparison}. The terms of the base and of the data apply.",
+                f"{_ADAPTERS if has_adapters else _MERGED} Read again, it answered fixed"
+                f" images as the trained network did: {comparison}. The terms of the base and of the data apply.",
                 "Versions: " + ", ".join(f"{name} {value}" for name, value in record.versions.items()) + ".",
             ],
         ),
@@ -70,7 +86,11 @@ def _summary(config: TrainConfig, state: TrainState) -> str:
 
 
 def _data(config: TrainConfig, record: TrainRecord, state: TrainState) -> list[str]:
-    lines = [f"- {dataset}: {count:,} images" for dataset, count in sorted(record.num_images_by_dataset.items())]
+    weights = {dataset: f", weight {weight:g}" for dataset, weight in config.dataset_weights.items()}
+    lines = [
+        f"- {dataset}: {count:,} images{weights.get(dataset, '')}"
+        for dataset, count in sorted(record.num_images_by_dataset.items())
+    ]
     text = (
         f"{record.num_examples:,} examples of {record.num_images:,} images, split `{config.split}`,"
         f" kinds {', '.join(config.kinds)}:"
@@ -80,16 +100,9 @@ def _data(config: TrainConfig, record: TrainRecord, state: TrainState) -> list[s
 
 
 def _settings(config: TrainConfig) -> list[str]:
-    trained = (
-        "all weights"
-        if config.language_model == "full"
-        else (
-            f"LoRA of rank {config.lora_rank} (alpha {config.lora_alpha}, dropout {config.lora_dropout}) on all linear"
-            " layers of the language model; vision encoder and MLP in full"
-        )
-    )
     rows = {
-        "trained": trained,
+        "trained": "; ".join(_TRAINED[part] for part in config.train),
+        **({"adapters": _adapters(config)} if config.has_adapters else {}),
         "score strategy": config.strategy,
         "system message": _SYSTEM_MESSAGES.get(config.system_message, config.system_message or "(empty)"),
         "learning rate": f"{config.learning_rate:g}, cosine, warm-up {config.warmup_ratio:g}",
@@ -102,6 +115,11 @@ def _settings(config: TrainConfig) -> list[str]:
         "seed": config.seed,
     }
     return ["\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])]
+
+
+def _adapters(config: TrainConfig) -> str:
+    size = f"LoRA of rank {config.lora_rank} (alpha {config.lora_alpha}, dropout {config.lora_dropout})"
+    return f"{size} on all linear layers of the language model, which learns through them alone"
 
 
 def _result(state: TrainState, validation: Mapping[str, Any] | None) -> str:

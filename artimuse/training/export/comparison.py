@@ -50,7 +50,7 @@ def compare(trained: TrainedNetwork, reloaded: Network, config: TrainConfig) -> 
     probability, points = 0.0, None
     for question in (strategy.question, attribute_question(ATTRIBUTES[0])):
         token_ids = reloaded.template.token_ids(tokenizer, question)
-        first, second = (_logits(model, token_ids, pixels_BHWC) for model in (trained.model, reloaded.model))
+        first, second = (first_logits(model, token_ids, pixels_BHWC) for model in (trained.model, reloaded.model))
         difference = torch.softmax(first, -1) - torch.softmax(second, -1)
         probability = max(probability, float(difference.abs().max()))
         if (
@@ -76,7 +76,7 @@ def fixed_images() -> PixelArray:
 
 
 @torch.inference_mode()
-def _logits(model: torch.nn.Module, token_ids: list[int], pixels_BHWC: PixelArray) -> torch.Tensor:
+def first_logits(model: torch.nn.Module, token_ids: list[int], pixels_BHWC: PixelArray) -> torch.Tensor:
     """The logits of the first answer token: float32 (B, V), on the CPU."""
     weight = next(model.parameters())
     rows = []

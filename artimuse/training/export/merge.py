@@ -24,6 +24,11 @@ class Merger:
         self.trained = frozenset(tensors.names())
         self.num_adapters = sum(name.endswith(LORA_B) for name in self.trained)
 
+    def refuse_unmoved(self) -> None:
+        """What `weights` raises, without their being kept."""
+        for _ in self.weights():
+            pass
+
     def weights(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Native names and float32 weights, one at a time.
 

@@ -66,6 +66,24 @@ def test_a_choice_that_leaves_nothing_is_refused_with_what_is_there(table, tmp_p
         plan(paper_score_finetune(table, "out", **filters), tmp_path)
 
 
+def test_images_that_are_not_there_are_told_before_training(table, tmp_path, caplog):
+    for number in (3, 21):
+        (tmp_path / "table" / f"{number}.png").unlink()
+    plan(paper_score_finetune(table, "out"), tmp_path)
+    [told] = [record.getMessage() for record in caplog.records if "not there" in record.getMessage()]
+    where = tmp_path / "table"
+    assert f"not there: 2: picture 3 ({where}/3.png), picture 21 ({where}/21.png); they are left out" in told
+    with pytest.raises(BadInput, match=r"not there: 2: picture 3 .*; put them there, or leave them out"):
+        plan(paper_score_finetune(table, "out", bad_images="stop"), tmp_path)
+
+
+def test_a_table_none_of_whose_images_is_there_is_refused(table, tmp_path):
+    for path in (tmp_path / "table").glob("*.png"):
+        path.unlink()
+    with pytest.raises(BadInput, match=r"not there: 26: picture 0 .* and 21 more; that is all of them: a relative uri"):
+        plan(paper_score_finetune(table, "out"), tmp_path)
+
+
 @pytest.mark.parametrize(("top", "factor"), [(0.9, 100), (9.8, 10), (12.0, None)])
 def test_scores_that_look_like_those_of_another_scale_are_said(table, tmp_path, caplog, top, factor):
     rows = pq.read_table(table).to_pylist()
