@@ -86,12 +86,13 @@ class Decoder:
         self.num_heads: int = text.config.num_attention_heads
         self.num_kv_heads: int = text.config.num_key_value_heads
         self.head_size: int = text.layers[0].self_attn.head_dim
-        if self.head_size < SMALLEST_HEAD or self.head_size & (self.head_size - 1):
-            raise BadCheckpoint(
-                f"attention heads of {self.head_size} values; this engine runs 16, 32, 64, 128 and so on"
-            )
         self.dtype: torch.dtype = self.head_weight.dtype
         self.device: torch.device = self.head_weight.device
+        has_tiles = self.head_size >= SMALLEST_HEAD and self.head_size & (self.head_size - 1) == 0
+        if self.device.type == "cuda" and not has_tiles:
+            raise BadCheckpoint(
+                f"attention heads of {self.head_size} values; on GPUs this engine runs 16, 32, 64 and so on"
+            )
         self.operations = operations_on(self.device)
         self.last_norm = Norm.of(text.norm)
         self.layers = []

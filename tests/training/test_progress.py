@@ -27,6 +27,7 @@ def test_a_log_tells_each_phase_once_and_how_far_it_is(caplog, monkeypatch):
 
 
 def test_images_that_are_left_out_are_told_at_once_and_when_they_are_twice_as_many(caplog):
+    caplog.set_level(logging.WARNING, logger="artimuse")
     with TrainProgress(Console(force_terminal=False)) as progress:
         for number in (0, 1, 1, 2, 3, 3, 4, 9):
             progress.show(Status(num_bad_images=number, bad_images={"a": "corrupt: no picture"} if number else {}))
