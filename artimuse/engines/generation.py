@@ -67,7 +67,7 @@ class Generator:
                 if row.is_finished:
                     answers[row.image][row.question] = row.token_ids
             rows = memory.without_finished(rows)
-            memory.seat(rows)
+            memory.set_rows(rows)
         return answers
 
     def _admit(

@@ -133,7 +133,7 @@ class RowMemory:
         self.tokens[first:end] = tokens.flatten()
         self.lengths[first:end] = lengths_Q.repeat(num_images)
 
-    def seat(self, rows: Sequence[Row]) -> None:
+    def set_rows(self, rows: Sequence[Row]) -> None:
         """Tells the images which rows are about them; rows have the numbers of their order."""
         of_image = np.full(self.of_image.shape, -1, dtype=np.int32)
         for number, row in enumerate(rows):

@@ -9,7 +9,7 @@ import triton.language as tl
 
 
 @triton.jit
-def _look(queries, keys, values, is_there, peak, total, seen, scale):
+def _attend_block(queries, keys, values, is_there, peak, total, seen, scale):
     """Adds a block of keys (N, E) and values to what queries (M, E) have seen."""
     scores = tl.dot(queries, tl.trans(keys), input_precision="ieee") * scale
     scores = tl.where(is_there[None], scores, -float("inf"))
@@ -21,7 +21,7 @@ def _look(queries, keys, values, is_there, peak, total, seen, scale):
 
 
 @triton.jit
-def _look_at_one(queries, key, value, peak, total, seen, scale):
+def _attend_one(queries, key, value, peak, total, seen, scale):
     """Adds a single key and value (E,) to what queries (M, E) have seen."""
     score = tl.sum(queries.to(tl.float32) * key.to(tl.float32)[None], 1) * scale
     new_peak = tl.maximum(peak, score)
@@ -70,7 +70,7 @@ def attend_prefix(
         places = (first + n)[:, None] * SIZE + e[None]
         k = tl.load(keys + places, is_there[:, None], other=0.0)
         v = tl.load(values + places, is_there[:, None], other=0.0)
-        peak, total, seen = _look(queries, k, v, is_there, peak, total, seen, scale)
+        peak, total, seen = _attend_block(queries, k, v, is_there, peak, total, seen, scale)
     tl.store(partial + (row * HEADS + head)[:, None] * SIZE + e[None], seen, is_query[:, None])
     tl.store(peaks + row * HEADS + head, peak, is_query)
     tl.store(sums + row * HEADS + head, total, is_query)
@@ -114,13 +114,13 @@ def attend_own(
     new_value = tl.load(v + row * v_stride + kv_head * SIZE + e)
     tl.store(keys + (first + length) * SIZE + e, new_key)
     tl.store(values + (first + length) * SIZE + e, new_value)
-    peak, total, seen = _look_at_one(queries, new_key, new_value, peak, total, seen, scale)
+    peak, total, seen = _attend_one(queries, new_key, new_value, peak, total, seen, scale)
     for start in range(0, length, KEYS):
         n = start + tl.arange(0, KEYS)
         is_there = n < length
         places = (first + n)[:, None] * SIZE + e[None]
         old_keys = tl.load(keys + places, is_there[:, None], other=0.0)
         old_values = tl.load(values + places, is_there[:, None], other=0.0)
-        peak, total, seen = _look(queries, old_keys, old_values, is_there, peak, total, seen, scale)
+        peak, total, seen = _attend_block(queries, old_keys, old_values, is_there, peak, total, seen, scale)
     result = (seen / total[:, None]).to(attended.dtype.element_ty)
     tl.store(attended + (row * HEADS + head)[:, None] * SIZE + e[None], result, is_query[:, None])
