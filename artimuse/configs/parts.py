@@ -8,14 +8,13 @@ Part = Literal["vision", "projector", "language"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
 
-def parts_named(text: str) -> tuple[Part, ...]:
+def parts_named(text: str) -> tuple[str, ...]:
     """The parts in the order of the network. Names that are none are left to `TrainConfig`, which refuses them."""
     names = [name.strip() for name in text.split(",")]
-    known = tuple(part for part in PARTS if part in names)
-    return known if set(names) <= set(PARTS) else tuple(names)  # type: ignore[arg-type]
+    return tuple(part for part in PARTS if part in names) if set(names) <= set(PARTS) else tuple(names)
 
 
-SEPARATED_BY_COMMAS: PrimitiveConstructorSpec[tuple[Part, ...]] = PrimitiveConstructorSpec(
+SEPARATED_BY_COMMAS: PrimitiveConstructorSpec[tuple[str, ...]] = PrimitiveConstructorSpec(
     nargs=1,
     metavar=",".join(PARTS),
     instance_from_str=lambda arguments: parts_named(arguments[0]),

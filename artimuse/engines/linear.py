@@ -31,6 +31,10 @@ def refuse_without_fp8(device: torch.device) -> None:
         )
 
 
+Index = slice | tuple[slice, torch.Tensor]
+"""Of rows, the last dimension left whole."""
+
+
 @dataclass(frozen=True, slots=True)
 class RowScaled:
     """Numbers (..., K) in 8 bits, and the float32 factors (..., 1) that they are multiplied by."""
@@ -44,8 +48,8 @@ class RowScaled:
         scales = (largest / LARGEST_FP8).clamp_(min=SMALLEST_SCALE)
         return cls((numbers.float() / scales).to(FP8), scales)
 
-    def __getitem__(self, index: object) -> "RowScaled":
-        return RowScaled(self.values[index], self.scales[index])  # type: ignore[index]
+    def __getitem__(self, index: Index) -> "RowScaled":
+        return RowScaled(self.values[index], self.scales[index])
 
 
 Input = torch.Tensor | RowScaled

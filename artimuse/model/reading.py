@@ -58,6 +58,7 @@ class TensorReader:
         """Each with the event that its last bytes have been taken."""
         if not hasattr(self._of_thread, "buffers"):
             self._of_thread.buffers = [
+                # PyTorch has no types for what makes an event (2.13).
                 (torch.empty(_BUFFER_BYTES, dtype=torch.uint8, pin_memory=True), Event())  # type: ignore[no-untyped-call]
                 for _ in range(_NUM_BUFFERS)
             ]

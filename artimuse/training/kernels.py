@@ -13,7 +13,8 @@ from torch.nn import functional
 
 try:
     from artimuse.training import triton_kernels
-except ImportError:  # no Triton here: torch for CPUs does not need it
+except ImportError:
+    # No Triton here: torch for CPUs does not need it. mypy knows the name as a module only.
     triton_kernels = None  # type: ignore[assignment]
 
 logger = logging.getLogger(__name__)

@@ -3,13 +3,16 @@
 # R rows, I places of images, Q questions, J key-value heads, G query heads for each, E head size, P tokens of the
 # prefix, W width of the memory
 import random
+from subprocess import CalledProcessError
 
 import pytest
 import torch
 from torch.nn import functional
 
+from artimuse.engines import operations
 from artimuse.engines.linear import RowScaled
 from artimuse.engines.operations import LayerMemory, Norm, Operations, Rows, operations_on
+from artimuse.errors import EngineFailed
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 pytest.importorskip("triton", reason="Triton, which the kernels are written in, is for Linux")
@@ -130,9 +133,9 @@ def test_rows_attend_to_their_image_and_to_what_they_have_themselves(shape: tupl
             )
         ]
     )
-    for operations, device in ((CPU, torch.device("cpu")), (GPU, DEVICE)):
+    for computed_by, device in ((CPU, torch.device("cpu")), (GPU, DEVICE)):
         memory = LayerMemory(*(each.clone().to(device) for each in (*prefix, *own)))
-        found = operations.attend_rows(
+        found = computed_by.attend_rows(
             q.to(device), k.to(device), v.to(device), memory, Rows(lengths.to(device), of_image.to(device))
         )
         assert_equal(found, expected)
@@ -152,3 +155,23 @@ def attended_alone(q, k, v, length, image, own_keys, own_values, prefix) -> torc
 
 def on_cpu(norm: Norm) -> Norm:
     return Norm(norm.weight.cpu(), None if norm.bias is None else norm.bias.cpu(), norm.epsilon)
+
+
+@pytest.mark.parametrize(
+    ("problem", "raised", "complaint"),
+    [
+        (ImportError("No module named 'triton'"), EngineFailed, "need Triton .*pip install triton"),
+        (RuntimeError("Failed to find C compiler."), EngineFailed, r"cannot be built \(Failed to find C compiler.*gcc"),
+        (CalledProcessError(1, ["gcc"]), EngineFailed, "cannot be built .*gcc.*python3-dev"),
+        (torch.OutOfMemoryError("CUDA out of memory"), torch.OutOfMemoryError, "CUDA out of memory"),
+    ],
+)
+def test_kernels_that_cannot_be_had_say_what_they_need(monkeypatch, problem, raised, complaint):
+    """What Triton raises where it has no compiler, which cannot be taken away from a test."""
+
+    def fail(*_: object) -> None:
+        raise problem
+
+    monkeypatch.setattr(operations, "import_module", fail)
+    with pytest.raises(raised, match=complaint):
+        operations_on(torch.device("cuda"))

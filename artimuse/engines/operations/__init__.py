@@ -8,6 +8,7 @@ once. To add a device: one file, and a case in `operations_on`.
 # J key-value heads, G query heads for each, E head size, P tokens of the prefix, W width of the memory
 from dataclasses import dataclass
 from importlib import import_module
+from subprocess import CalledProcessError
 from typing import Any, Protocol, cast
 
 import torch
@@ -113,7 +114,9 @@ def operations_on(device: torch.device) -> Operations:
         found.in_fp8(torch.zeros(1, SMALLEST_ROW, device=device))
     except ImportError as error:
         raise EngineFailed(f"the kernels for GPUs need Triton ({error}): pip install triton") from error
-    except Exception as error:  # Triton and the compilers it calls have no kind of their own
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, OSError, CalledProcessError) as error:  # no compiler, or one that does not find the headers
         first_line = next(iter(str(error).splitlines()), type(error).__name__)
         raise EngineFailed(
             f"the kernels for GPUs cannot be built ({first_line}): Triton needs a C compiler (gcc) and Python's headers"
