@@ -77,9 +77,7 @@ ErrorCode = Literal[
     "unsupported_format",
     "corrupt",
     "truncated",
-    "timeout",
     "out_of_memory",
-    "crashed",
     "model_error",
 ]
 ERROR_CODES: tuple[ErrorCode, ...] = get_args(ErrorCode)

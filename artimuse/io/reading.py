@@ -17,8 +17,13 @@ def as_bad_input(location: str, *, deed: str = "read") -> Iterator[None]:
     except BadInput:
         raise
     except Exception as error:  # process boundary: every filesystem raises kinds of its own
-        reason = getattr(error, "strerror", None) or describe(error)
+        reason = getattr(error, "strerror", None) or _in_words(error)
         raise BadInput(f"{location}: cannot be {deed} ({reason})") from error
+
+
+def _in_words(error: Exception) -> str:
+    """What Arrow and Python say of a file's content is a sentence; what a store says often is only a name."""
+    return str(error) if isinstance(error, ValueError) and str(error) else describe(error)
 
 
 @contextmanager

@@ -10,28 +10,8 @@ from rich.text import Text
 
 from artimuse.pipelines.parity import ParityCertificate
 from artimuse.pipelines.tally import Tally
+from artimuse.sources.suffixes import describe_skipped
 from artimuse.table.parts import PARTS
-
-PICTURES_NOT_READ = frozenset(
-    [
-        ".heic",
-        ".heif",
-        ".hif",
-        ".jxl",
-        ".raw",
-        ".dng",
-        ".cr2",
-        ".cr3",
-        ".nef",
-        ".arw",
-        ".orf",
-        ".rw2",
-        ".raf",
-        ".psd",
-        ".svg",
-    ]
-)
-"""Suffixes of pictures that Pillow does not read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,11 +88,7 @@ class ScoreReport:
         yield "images", f"{self.num_images:,}: {scored:,} scored, {self.num_failed:,} failed{to_go}"
         for code, count in sorted(self.errors.items(), key=lambda item: -item[1]):
             yield "", f"{count:,} {code}"
-        pictures = {suffix: count for suffix, count in self.skipped.items() if suffix in PICTURES_NOT_READ}
-        if pictures:
-            yield "not read", f"{_kinds(pictures)}: write them as JPEG, PNG or WebP to have them scored"
-        if others := {suffix: count for suffix, count in self.skipped.items() if suffix not in pictures}:
-            yield "not images", f"{_kinds(others)} (left out)"
+        yield from describe_skipped(self.skipped)
         if self.score_quantiles:
             yield "score 0-100", "  ".join(f"{name} {value:.2f}" for name, value in self.score_quantiles.items())
         if self.num_deep:
@@ -174,7 +150,3 @@ def how_far(num_done: int, num_images: int, tally: Tally, num_retries: int) -> s
     """Said of a run that was stopped."""
     retried = f", {tally.num_retried:,} of {num_retries:,} failed ones were tried again" if num_retries else ""
     return f"{num_done:,} of {num_images:,} images are done{retried}; the same command goes on from there"
-
-
-def _kinds(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count:,} {suffix or 'without suffix'}" for suffix, count in counts.items())

@@ -1,6 +1,10 @@
-"""What a person sees while a run goes on: a bar on a terminal, otherwise a log line every 30 seconds."""
+"""What a person sees while a run goes on: a bar on a terminal, otherwise a log line every 30 seconds.
+
+A line comes also where nothing moves, and says for how long it has not.
+"""
 
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 logger = logging.getLogger(__name__)
 
 LOG_INTERVAL_S = 30.0
+_LOOK_INTERVAL_S = 1.0
 
 
 def new_bar(console: Console) -> Progress | None:
@@ -42,6 +47,7 @@ class RunProgress:
         self._logged_at = time.monotonic()
         self._working_since: float | None = None
         self._new = 0
+        self._counts = ""
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -52,12 +58,35 @@ class RunProgress:
             self._bar.update(self._task, description=name)
         else:
             logger.info("%s", name)
+            self._logged_at = start
+        try:
+            with self._reminders(name, start):
+                yield
+        finally:
+            self.phase_s[name] = self.phase_s.get(name, 0.0) + time.monotonic() - start
+            self._counts = ""
+            if self._bar:
+                self._bar.stop()
+
+    @contextmanager
+    def _reminders(self, name: str, start: float) -> Iterator[None]:
+        """Inside, a thread says how long the phase has lasted, where 30 s have passed without a line."""
+        ended = threading.Event()
+
+        def remind() -> None:
+            while not ended.wait(_LOOK_INTERVAL_S):
+                now = time.monotonic()
+                if now - self._logged_at >= LOG_INTERVAL_S:
+                    self._logged_at = now
+                    logger.info("%s, %.0f s so far%s", name, now - start, self._counts)
+
+        thread = threading.Thread(target=remind, name="reminders", daemon=True)
+        if not self._bar:
+            thread.start()
         try:
             yield
         finally:
-            self.phase_s[name] = self.phase_s.get(name, 0.0) + time.monotonic() - start
-            if self._bar:
-                self._bar.stop()
+            ended.set()
 
     def split_phase(self, name: str, earlier: str, *, last_s: float) -> None:
         """Calls all but the last seconds of a phase by another name: workers load while the graph already runs."""
@@ -94,8 +123,10 @@ class RunProgress:
         if self.rate:
             left = timedelta(seconds=round((self.total - self.done) / self.rate))
             detail = f"{self.failed} failed, {self.rate:.1f} images/s, {left} left"
+        counts = f"{self.done} of {self.total} done, {detail}"
+        self._counts = f": {counts}"
         if self._bar and self._task is not None:
             self._bar.update(self._task, completed=self.done, total=self.total, detail=detail)
         elif time.monotonic() - self._logged_at >= LOG_INTERVAL_S:
             self._logged_at = time.monotonic()
-            logger.info("%d of %d done, %s", self.done, self.total, detail)
+            logger.info("%s", counts)

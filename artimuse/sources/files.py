@@ -12,7 +12,7 @@ from artimuse.errors import BadInput
 from artimuse.io.listing import list_files, list_matches
 from artimuse.io.location import below, file_uri, local_path, printable
 from artimuse.io.patterns import EVERYTHING, split_pattern
-from artimuse.sources.suffixes import count_suffix, suffix_of
+from artimuse.sources.suffixes import count_suffix, describe_skipped, suffix_of
 from artimuse.sources.uris import check_uris
 from artimuse.table.schema import IMAGE_ID, URI
 
@@ -60,9 +60,7 @@ class FolderSource:
             has_images = True
             yield batch
         if not has_images:
-            found = describe_skipped(self.skipped) or "it holds no files"
-            expected = ", ".join(sorted(self.suffixes))
-            raise BadInput(f"{self.root}: no images in this folder: {found}. Images are named {expected}.")
+            raise BadInput(f"{self.root}: no images in this folder. {self._what_is_there()}")
 
     def _images(self) -> Iterator[str]:
         skipped = Counter[str]()
@@ -73,15 +71,11 @@ class FolderSource:
                 count_suffix(skipped, path)
         self.skipped = dict(skipped.most_common())
 
-
-def describe_skipped(skipped: Mapping[str, int]) -> str:
-    """`12 files that are not images were skipped (.txt 10, .json 2)`; empty if nothing was."""
-    if not skipped:
-        return ""
-    counts = ", ".join(f"{suffix or 'no suffix'} {count}" for suffix, count in skipped.items())
-    total = sum(skipped.values())
-    subject = "1 file that is not an image was" if total == 1 else f"{total} files that are not images were"
-    return f"{subject} skipped ({counts})"
+    def _what_is_there(self) -> str:
+        if not self.skipped:
+            return "It holds no files."
+        found = "; ".join(f"{what}: {names}" for what, names in describe_skipped(self.skipped))
+        return f"It holds files that are {found}. Images are named {', '.join(sorted(self.suffixes))}."
 
 
 class GlobSource:

@@ -26,6 +26,7 @@ _BUFFER_BYTES = 2**20
 _MAX_START_BYTES = 2**12
 _MAX_INT64 = 2**63 - 1
 _SURROGATE = r"\ud"
+_MAX_SHOWN = 40
 
 _JsonRow = tuple[int, dict[str, Any]]  # with its line number
 
@@ -129,7 +130,7 @@ class JsonLinesTable:
     line.
     """
 
-    unit = "lines"
+    unit = "line"
 
     def __init__(self, location: str, opened: Opener | None = None) -> None:
         self.location = location
@@ -137,12 +138,7 @@ class JsonLinesTable:
         self.schema = pa.schema([])
         with self.opened() as file:
             for chunk in self._chunks(file):
-                names = dict.fromkeys(name for _, row in chunk for name in row)
-                found = pa.schema([(name, self._column(chunk, name, None).type) for name in names])
-                try:
-                    self.schema = _unified(self.schema, found)
-                except pa.ArrowException as error:
-                    raise BadInput(f"{location}, {self._range(chunk)}: {error}") from error
+                self.schema = self._widened(self.schema, chunk)
         try:
             pq.ParquetWriter(pa.BufferOutputStream(), self.schema).close()
         except pa.ArrowNotImplementedError as error:  # a column of nothing but `{}`
@@ -159,8 +155,19 @@ class JsonLinesTable:
         while chunk := list(islice(rows, _TEXT_BATCH_ROWS)):
             yield chunk
 
-    def _range(self, chunk: Sequence[_JsonRow]) -> str:
-        return f"{self.unit} {chunk[0][0]} to {chunk[-1][0]}"
+    def _widened(self, schema: pa.Schema, chunk: Sequence[_JsonRow]) -> pa.Schema:
+        """The columns so far with those of a chunk, of types that hold the values of both."""
+        names = dict.fromkeys(name for _, row in chunk for name in row)
+        found = pa.schema([(name, self._column(chunk, name, None).type) for name in names])
+        try:
+            return _unified(schema, found)
+        except pa.ArrowException:
+            name = next(name for name in names if name in schema.names and not _can_unify(schema, found, name))
+            number = next((number for number, row in chunk if row.get(name) is not None), chunk[0][0])
+            raise BadInput(
+                f"{self.location}, {self.unit} {number}: column {name} is {found.field(name).type} here and"
+                f" {schema.field(name).type} before; a column has one type"
+            ) from None
 
     def _parsed(self, number: int, text: str) -> dict[str, Any]:
         try:
@@ -179,13 +186,27 @@ class JsonLinesTable:
         try:
             return pa.array(values, kind or _unsigned_if_needed(values))
         except (ValueError, TypeError, OverflowError, pa.ArrowException) as error:
-            raise BadInput(f"{self.location}, {self._range(chunk)}: column {name}: {error}") from error
+            number, value = self._first_misfit(chunk, name, kind)
+            raise BadInput(
+                f"{self.location}, {self.unit} {number}: column {name} cannot hold {value} beside the values before it"
+            ) from error
+
+    def _first_misfit(self, chunk: Sequence[_JsonRow], name: str, kind: pa.DataType | None) -> tuple[int, str]:
+        """The line, and the value as JSON, cut short, that makes no column with those before it."""
+        values = [row.get(name) for _, row in chunk]
+        for last in range(len(values)):
+            try:
+                pa.array(values[: last + 1], kind or _unsigned_if_needed(values[: last + 1]))
+            except (ValueError, TypeError, OverflowError, pa.ArrowException):
+                break
+        shown = json.dumps(values[last])
+        return chunk[last][0], shown if len(shown) <= _MAX_SHOWN else f"{shown[:_MAX_SHOWN]}..."
 
 
 class JsonArrayTable(JsonLinesTable):
     """One JSON array of objects, which is read into memory; a file with an object per line is read as such."""
 
-    unit = "items or lines"
+    unit = "item or line"
 
     def _chunks(self, file: BinaryIO) -> Iterator[list[_JsonRow]]:
         start = file.read(_MAX_START_BYTES).lstrip(codecs.BOM_UTF8).lstrip()
@@ -222,6 +243,14 @@ def _unified(first: pa.Schema, second: pa.Schema) -> pa.Schema:
         if kinds == {pa.int64(), pa.uint64()}:
             unified = unified.set(index, field.with_type(pa.uint64()))
     return unified
+
+
+def _can_unify(first: pa.Schema, second: pa.Schema, name: str) -> bool:
+    try:
+        _unified(pa.schema([first.field(name)]), pa.schema([second.field(name)]))
+    except pa.ArrowException:
+        return False
+    return True
 
 
 def _without_surrogates(value: Any) -> Any:

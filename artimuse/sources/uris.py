@@ -38,7 +38,10 @@ def check_uris(location: str, uris: pa.Array, *, first_row: int, allow_http: boo
 
     def where(is_refused: pa.Array) -> str | None:
         row = pc.index(is_refused, True).as_py()
-        return None if row < 0 else f"{location}: {uris[row]} in row {first_row + row}"
+        if row < 0:
+            return None
+        uri = uris[row].as_py()
+        return uri if uri == location else f"{location}: {uri} in row {first_row + row} (rows count from 0)"
 
     if found := where(pc.match_substring_regex(uris, _IS_CHAINED)):
         raise BadInput(f"{found} has a URL inside another one, which is not fetched")

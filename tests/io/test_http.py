@@ -235,7 +235,7 @@ def test_manifests_may_list_http_uris_once_that_is_allowed(tmp_path: Path):
     (tmp_path / "list.csv").write_text("uri\nhttps://example.org/a.jpg\n")
     [batch] = open_source(f"{tmp_path}/list.csv", http=HttpAccess()).batches()
     assert batch["uri"].to_pylist() == ["https://example.org/a.jpg"]
-    with pytest.raises(BadInput, match=r"in row 0 is an http\(s\) URL, and those are not fetched"):
+    with pytest.raises(BadInput, match=r"in row 0 \(rows count from 0\) is an http\(s\) URL, and those"):
         list(open_source(f"{tmp_path}/list.csv").batches())
     (tmp_path / "list.csv").write_text("uri\nzip://a.jpg::https://example.org/a.zip\n")
     with pytest.raises(BadInput, match="has a URL inside another one, which is not fetched"):

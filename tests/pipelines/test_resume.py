@@ -139,7 +139,7 @@ def test_only_rows_with_the_codes_given_are_tried_again(with_bad_files, capsys):
 def test_nothing_to_try_again_is_nothing_to_do(with_bad_files, capsys):
     before = table(with_bad_files)
     capsys.readouterr()
-    assert score(with_bad_files, "--retry-failed", "timeout") == 3
+    assert score(with_bad_files, "--retry-failed", "io_error") == 3
     assert "nothing to do: every image was done before; --retry-failed tries the 5 failed again" in " ".join(
         capsys.readouterr().err.split()
     )

@@ -2,6 +2,8 @@
 
 import io
 import logging
+import re
+import time
 
 import pytest
 from rich.console import Console
@@ -106,6 +108,30 @@ def test_before_the_first_rows_there_is_no_rate_and_no_time_left(run, clock, lin
     run.expect(total=10, done=0)
     assert (run.rate, run.working_s) == (0, 0)
     assert lines() == ["0 of 10 done, 0 failed, workers are starting"]
+
+
+def wait_for_line(lines, clock: Clock, beginning: str) -> str:
+    """The first line that begins so; the clock goes on by a minute at a time until there is one."""
+    for _ in range(500):
+        if found := [line for line in lines() if line.startswith(beginning)]:
+            return found[0]
+        clock.now += 60
+        time.sleep(0.02)
+    raise AssertionError(f"no line begins with {beginning!r}: {lines()}")
+
+
+def test_a_phase_in_which_nothing_moves_says_how_long_it_has_lasted(run, clock, lines, monkeypatch):
+    monkeypatch.setattr(progress, "_LOOK_INTERVAL_S", 0.01)
+    with run.phase("comparing"):
+        assert re.fullmatch(r"comparing, \d+ s so far", wait_for_line(lines, clock, "comparing, "))
+
+
+def test_such_a_line_has_the_counts_if_there_are_any(run, clock, lines, monkeypatch):
+    monkeypatch.setattr(progress, "_LOOK_INTERVAL_S", 0.01)
+    with run.phase("scoring"):
+        run.expect(total=10, done=2)
+        line = wait_for_line(lines, clock, "scoring, ")
+    assert line.endswith(" s so far: 2 of 10 done, 0 failed, workers are starting")
 
 
 def test_a_worker_whose_clock_is_ahead_does_no_harm(run, clock):

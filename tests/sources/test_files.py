@@ -11,7 +11,7 @@ from artimuse.errors import BadInput
 from artimuse.io.fetch import fetch
 from artimuse.io.location import Location
 from artimuse.sources import open_source
-from artimuse.sources.files import FolderSource, describe_skipped
+from artimuse.sources.files import FolderSource
 from artimuse.sources.suffixes import image_suffixes
 from tests.users import ordinary_user
 
@@ -63,11 +63,6 @@ def test_files_that_are_not_images_are_counted_by_suffix(tmp_path: Path):
     source = folder_source(tmp_path)
     assert len(list(source.batches())) == 1
     assert source.skipped == {".txt": 2, ".json": 1, "": 1}
-    assert describe_skipped(source.skipped) == (
-        "4 files that are not images were skipped (.txt 2, no suffix 1, .json 1)"
-    )
-    assert describe_skipped({".txt": 1}) == "1 file that is not an image was skipped (.txt 1)"
-    assert describe_skipped({}) == ""
 
 
 def test_counting_what_is_skipped_takes_bounded_memory(tmp_path: Path):
@@ -126,11 +121,17 @@ def test_an_unreadable_directory_is_an_error_not_a_loss(public_folder: Path):
         image_ids(public_folder)
 
 
+def test_a_folder_of_pictures_that_are_not_read_says_what_to_do(tmp_path: Path):
+    make_files(tmp_path, "a.HEIC", "b.heic")
+    with pytest.raises(BadInput, match=r"files that are not read: 2 \.heic: write them as JPEG, PNG or WebP"):
+        image_ids(tmp_path)
+
+
 def test_a_folder_without_images_says_what_it_holds(tmp_path: Path):
-    with pytest.raises(BadInput, match="no images in this folder: it holds no files"):
+    with pytest.raises(BadInput, match=r"no images in this folder\. It holds no files"):
         image_ids(tmp_path)
     make_files(tmp_path, "a.parquet", "b.parquet")
-    with pytest.raises(BadInput, match=r"2 files that are not images were skipped \(\.parquet 2\)\. Images are named"):
+    with pytest.raises(BadInput, match=r"It holds files that are not images: 2 \.parquet \(left out\)\. Images are"):
         image_ids(tmp_path)
 
 

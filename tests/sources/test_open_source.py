@@ -40,8 +40,8 @@ def test_relative_input_is_below_the_working_directory(tmp_path: Path, monkeypat
     [
         ("/no/such/place", "/no/such/place: no such file or directory. INPUT can be a folder, a quoted glob,"),
         ("/etc/hostname", "/etc/hostname: not a collection this version reads. INPUT can be"),
-        ("https://example.org/a.jpg", "https://example.org/a.jpg: https://example.org/a.jpg in row 0 is an http"),
-        ("nowhere://bucket/m.csv", "nowhere://bucket/m.csv: cannot be read (ValueError: Protocol not known"),
+        ("https://example.org/a.jpg", "https://example.org/a.jpg is an http"),
+        ("nowhere://bucket/m.csv", "nowhere://bucket/m.csv: cannot be read (Protocol not known"),
     ],
 )
 def test_what_is_no_collection_is_refused_and_the_alternatives_named(location: str, complaint: str):

@@ -207,7 +207,7 @@ def test_a_damaged_file_is_refused_or_fails_its_rows(tmp_path: Path):
     assert found[10:] == images[10:]
     assert all(isinstance(result, RowError) for result in found[:10])
     location.write_bytes(data[:-50])
-    assert "cannot be read (ArrowInvalid" in refusal(location)
+    assert "cannot be read (" in refusal(location)
 
 
 class CountingFile:

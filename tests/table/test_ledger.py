@@ -128,7 +128,7 @@ def test_failed_rows_are_told_with_their_attempt_and_by_code(table: SmallTable, 
     assert table.ledger().attempts_failed(0, ()).tolist() == [2, 0, 2, 2, 0, 1, 1, 0, 0, 0]
     assert table.ledger().attempts_failed(0, ["not_found"]).tolist() == [0, 0, 0, 0, 0, 1, 1, 0, 0, 0]
     assert table.ledger().attempts_failed(0, ["corrupt", "not_found"]).tolist() == [2, 0, 2, 2, 0, 1, 1, 0, 0, 0]
-    assert table.ledger().attempts_failed(1, ["timeout"]).tolist() == [0] * 10
+    assert table.ledger().attempts_failed(1, ["truncated"]).tolist() == [0] * 10
     assert table.ledger().attempts_failed(2, ()).tolist() == [0] * 5
 
 

@@ -29,7 +29,7 @@ from tests.table.score_rows import begin_run, end_run, filesystem_of, score_rows
 
 NUM_ROWS = 13
 ROWS_PER_SHARD = 5
-CODES = ("corrupt", "timeout")
+CODES = ("corrupt", "truncated")
 
 logger = logging.getLogger("artimuse.table.parts")
 

@@ -21,7 +21,7 @@ from artimuse.training.data.examples import Example
 from artimuse.training.data.packing import IGNORED, PackedBatch, PackedSequence, pack, stack
 
 # Errors that may pass. Leaving such images out would make the run depend on the state of the storage.
-_MAY_PASS = frozenset({"io_error", "access_denied", "timeout"})
+_MAY_PASS = frozenset({"io_error", "access_denied"})
 # A picture that is not there, or of a piece without examples; it is never part of the loss.
 _GREY = np.full((IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3), 128, dtype=np.uint8)
 
