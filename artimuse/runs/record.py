@@ -1,6 +1,7 @@
 """The JSON file in OUTPUT that says what a run is made of and how far it got."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -8,6 +9,8 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 from artimuse.errors import BadOutput, RunMismatch
 from artimuse.io.folder import Folder
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class Record(Protocol):
@@ -66,10 +69,24 @@ def differences(saved: Mapping[str, Any], asked: Mapping[str, Any], *, kind: str
     """A sentence for every setting that is asked for with another value than OUTPUT was made with."""
     prefix, suffix = f"{kind} " if kind else "", f" ({hint})" if hint else ""
     return [
-        f"{prefix}{name}: OUTPUT has {saved.get(name)!r}, this run has {value!r}{suffix}"
+        f"{prefix}{name}: {_both(saved.get(name), value)}{suffix}"
         for name, value in asked.items()
         if saved.get(name) != value
     ]
+
+
+def _both(saved: Any, asked: Any) -> str:
+    """Two values side by side; of two digests, which tell a person nothing, only that they differ."""
+    if all(_DIGEST.fullmatch(str(value)) for value in (saved, asked)):
+        return "another one than OUTPUT has"
+    shown = [_shown(value) for value in (saved, asked)]
+    return f"OUTPUT has {shown[0]}, this run has {shown[1]}"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    return "one" if _DIGEST.fullmatch(str(value)) else repr(value)
 
 
 def package_versions(names: Sequence[str]) -> dict[str, str]:

@@ -74,5 +74,15 @@ def test_a_mismatch_says_what_was_what_is_and_what_to_do(output: Folder):
         refuse_other_settings(output, saved, replace(RECORD, fingerprints={"score": {"weights": None}}))
     message = str(caught.value)
     assert message.startswith(output.url())
-    assert "score weights: OUTPUT has 'a', this run has None" in message
+    assert "score weights: OUTPUT has 'a', this run has none" in message
     assert "choose a new OUTPUT" in message
+
+
+def test_digests_are_not_shown_to_people(output: Folder):
+    saved = replace(RECORD, fingerprints={"score": {"weights": "a" * 64, "question": None}})
+    asked = replace(RECORD, fingerprints={"score": {"weights": "b" * 64, "question": "c" * 64}})
+    with pytest.raises(RunMismatch) as caught:
+        refuse_other_settings(output, saved, asked)
+    message = str(caught.value)
+    assert "score weights: another one than OUTPUT has" in message
+    assert "score question: OUTPUT has none, this run has one" in message
