@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "artimuse"
 # Highest first. A folder imports from lower layers only: none of its own layer, and none above.
 LAYERS = (
     ("cli", "demo"),
-    ("pipelines", "training", "bench", "scenes"),
+    ("pipelines", "training", "bench", "scenes", "curation"),
     ("datasets",),
     ("sources",),
     ("table", "scorer"),

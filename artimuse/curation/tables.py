@@ -1,0 +1,151 @@
+"""Finished score tables as one relation in DuckDB: on disks and object stores, streamed."""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from tempfile import TemporaryDirectory
+
+import duckdb
+import pyarrow.parquet as pq
+
+from artimuse.curation.files import StoreFiles
+from artimuse.curation.functions import add_functions
+from artimuse.errors import BadInput, BadOutput
+from artimuse.io.folder import Folder
+from artimuse.table.parts import PARTS, parts_by_shard
+from artimuse.table.record import RUN_FILE, ScoreRecord
+from artimuse.table.verify import DEMO_TABLE
+
+logger = logging.getLogger(__name__)
+
+MEMORY_LIMIT = "1500MB"
+"""Of DuckDB. What does not fit goes to TMPDIR."""
+TABLE_NAME = "table_name"
+"""The column that says which of several tables a row is from."""
+SCORE_VALUES = "score_values"
+"""The column with the values that `score_probs` is over; one list for all rows of a table."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreTable:
+    """The output of `artimuse score`, which has at least one row."""
+
+    name: str
+    """What `table_name` says of its rows."""
+    output: Folder
+    record: ScoreRecord
+    parts: tuple[str, ...]
+    """Names of the files, in the order of the rows."""
+    values: tuple[float, ...]
+    """The values that `score_probs` is over, points."""
+
+
+def find_tables(arguments: Sequence[str]) -> list[ScoreTable]:
+    """The tables that a command names, each as `LOCATION` or `NAME=LOCATION`.
+
+    Without a name it is the last part of the location. Raises BadInput if two tables have one name, BadOutput if there
+    is no table.
+    """
+    tables = [_find(argument) for argument in arguments]
+    repeated = [name for name, count in Counter(table.name for table in tables).items() if count > 1]
+    if repeated:
+        raise BadInput(f"more than one table is called {repeated[0]!r}; NAME=TABLE gives each a name of its own")
+    return tables
+
+
+def _find(argument: str) -> ScoreTable:
+    name, equals, location = argument.partition("=")
+    if not equals or "/" in name:
+        name, location = "", argument
+    output = Folder.at(location)
+    record = RUN_FILE.read(output)
+    if record is None and RUN_FILE.exists(output / DEMO_TABLE):
+        output = output / DEMO_TABLE
+        record = RUN_FILE.read(output)
+    if record is None:
+        raise BadOutput(f"{output.url()} holds no score table: there is no {RUN_FILE.name}")
+    parts = tuple(part for names in parts_by_shard(output).values() for part in names)
+    if not parts:
+        raise BadOutput(f"{output.url()} holds no rows yet")
+    if record.status != "finished":
+        logger.warning("%s is unfinished: what has no row yet is missing here", output.url())
+    name = name or PurePosixPath(Folder.at(location).root).name
+    return ScoreTable(name, output, record, parts, _score_values(output, parts[0]))
+
+
+def _score_values(output: Folder, part: str) -> tuple[float, ...]:
+    with output.open(f"{PARTS}/{part}") as file, pq.ParquetFile(file) as parquet:
+        metadata = parquet.schema_arrow.field("score_probs").metadata
+    return tuple(json.loads(metadata[b"values"]))
+
+
+@contextmanager
+def opened(tables: Sequence[ScoreTable]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with a view `rows`: the rows of all tables, with `table_name` first and `score_values` last.
+
+    A column that a table lacks is null. `functions.py` has what SQL may call beside DuckDB's own functions.
+    """
+    with TemporaryDirectory(prefix="artimuse-") as scratch, closing(duckdb.connect()) as connection:
+        connection.execute("SET temp_directory = ?", [scratch])
+        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+        connection.execute("SET preserve_insertion_order = false")
+        add_functions(connection)
+        for number, table in enumerate(tables):
+            _create_view(connection, f"rows_{number}", table)
+        union = " UNION ALL BY NAME ".join(f"SELECT * FROM rows_{number}" for number in range(len(tables)))
+        connection.execute(f"CREATE VIEW rows AS {union}")
+        yield connection
+
+
+def _create_view(connection: duckdb.DuckDBPyConnection, view: str, table: ScoreTable) -> None:
+    files = ", ".join(map(quoted, _readable(connection, table)))
+    values = ", ".join(f"{value!r}::FLOAT" for value in table.values)
+    connection.execute(
+        f"CREATE VIEW {view} AS SELECT {quoted(table.name)} AS {TABLE_NAME}, *, [{values}] AS {SCORE_VALUES}"
+        f" FROM read_parquet([{files}])"
+    )
+
+
+def _readable(connection: duckdb.DuckDBPyConnection, table: ScoreTable) -> list[str]:
+    """The files of a table, as DuckDB can name them."""
+    names = [f"{PARTS}/{part}" for part in table.parts]
+    if table.output.is_local:
+        return [table.output.path(name) for name in names]
+    files = StoreFiles.of(table.output)
+    if not connection.filesystem_is_registered(files.protocol):
+        connection.register_filesystem(files)
+    return [files.url(table.output, name) for name in names]
+
+
+def quoted(text: str) -> str:
+    """A text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """A column name as SQL writes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def columns_of(connection: duckdb.DuckDBPyConnection, relation: str = "rows") -> dict[str, str]:
+    """Name -> SQL type of the columns."""
+    described = connection.execute(f"DESCRIBE {relation}").fetchall()
+    return {name: kind for name, kind, *_ in described}
+
+
+def own_column(connection: duckdb.DuckDBPyConnection, name: str, option: str) -> str:
+    """The column of that name, in any case, as the tables write it.
+
+    Raises BadInput, with the columns that there are, if there is none.
+    """
+    names = list(columns_of(connection))
+    for found in names:
+        if found.lower() == name.lower():
+            return found
+    others = [found for found in names if found.lower() in (f"meta_{name}".lower(), f"input_{name}".lower())]
+    hint = f"; perhaps {others[0]} is meant" if others else ""
+    raise BadInput(f"{option} {name}: no such column{hint}. The columns are {', '.join(names)}")
