@@ -29,8 +29,10 @@ _PAIRS_AT_A_TIME = 1 << 20
 _MAX_PAIRS = 50_000_000
 # Enough to see whether a run falls together, before its pairs are counted.
 _TRIAL_ROUNDS = 4
-# Seconds, relative to each other, on an AMD EPYC: sorting a hash and comparing a pair.
-_SORT_COST, _PAIR_COST = 50, 10
+# Nanoseconds on an AMD EPYC: sorting a hash, comparing a pair of a short run and of a long one.
+_SORT_NS, _SHORT_PAIR_NS, _LONG_PAIR_NS = 60, 10, 3
+# At most, as a long run may be sorted by keys of its own.
+_LONG_RUN_MEMBER_NS = 30 * _SORT_NS
 _MAX_KEYS = 5_000
 
 
@@ -207,11 +209,13 @@ class _Runs:
         ends = np.searchsorted(self.packed_M, firsts | self._index_mask, side="right")
         return zip(starts.tolist(), ends.tolist())
 
-    def cost(self) -> float:
-        """Of sorting and comparing them, up to a factor. A long run, which mostly falls together, counts per member."""
+    def cost_ns(self) -> float:
+        """Of sorting and comparing, as a guide."""
         lengths = np.diff(np.flatnonzero(~self.continues(1)), prepend=-1, append=len(self.packed_M) - 1)
-        num_pairs = float((lengths * np.minimum(lengths - 1, _LONG_RUN)).sum()) / 2
-        return _SORT_COST * len(self.packed_M) + _PAIR_COST * num_pairs
+        others = (lengths - 1) / 2
+        long_ns = np.minimum(others * _LONG_PAIR_NS, _LONG_RUN_MEMBER_NS)
+        member_ns = np.where(lengths > _LONG_RUN, long_ns, others * _SHORT_PAIR_NS)
+        return _SORT_NS * len(self.packed_M) + float(lengths @ member_ns)
 
     @property
     def _index_mask(self) -> np.uint64:
@@ -245,7 +249,7 @@ def _varying_bits(hashes_M: Hashes) -> tuple[Hashes, int]:
 def _best_keys(bits_M: Hashes, num_bits: int, max_distance: int) -> list[_Key]:
     """More blocks make more keys, but longer ones with shorter runs: measured on the first key of each number."""
     best: list[_Key] = []
-    lowest_cost = np.inf
+    lowest_ns = np.inf
     for num_blocks in range(max_distance + 1, num_bits + 1):
         if comb(num_blocks, max_distance) > _MAX_KEYS:
             break
@@ -254,8 +258,8 @@ def _best_keys(bits_M: Hashes, num_bits: int, max_distance: int) -> list[_Key]:
         num_key_bits = max(sum(end - first for first, end in key) for key in keys)
         if num_key_bits + len(bits_M).bit_length() > 64:
             break
-        cost = len(keys) * _Runs.of(bits_M, keys[0]).cost()
-        if cost >= lowest_cost:
+        cost_ns = len(keys) * _Runs.of(bits_M, keys[0]).cost_ns()
+        if cost_ns >= lowest_ns:
             break
-        best, lowest_cost = keys, cost
+        best, lowest_ns = keys, cost_ns
     return best
