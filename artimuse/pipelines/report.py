@@ -1,6 +1,6 @@
 """What a finished scoring run says: the table a person reads, and the same facts for run.json and --json."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -49,6 +49,8 @@ class ScoreReport:
     """Images that this run could not describe although it was to, by reason."""
     images_per_s: float
     """Images per second of this run, from the first worker's start to the last part."""
+    timeline: Sequence[tuple[float, int]]
+    """Seconds since the first worker began, and the images scored or described by then; at most 240 points."""
     parity: ParityCertificate | None
     """None if the run was not compared with the reference: it had nothing to do, or its engine has none."""
     phase_s: Mapping[str, float]

@@ -260,6 +260,7 @@ class ScoreRun:
             num_newly_described=tally.num_described,
             text_problems=dict(tally.text_problems),
             images_per_s=round(self.images_per_s, 3),
+            timeline=tuple(self.progress.timeline),
             parity=self.certificate,
             phase_s={name: round(seconds, 2) for name, seconds in self.progress.phase_s.items()},
             worker_s={name: round(seconds, 2) for name, seconds in tally.seconds.items()},

@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 LOG_INTERVAL_S = 30.0
 _LOOK_INTERVAL_S = 1.0
+MOST_POINTS = 240
+"""Of a timeline. When there are more, every other one goes."""
 
 
 def new_bar(console: Console) -> Progress | None:
@@ -48,6 +50,10 @@ class RunProgress:
         self._working_since: float | None = None
         self._new = 0
         self._counts = ""
+        self.timeline: list[tuple[float, int]] = []
+        """Seconds since the first worker began, and the number of rows done by then; those of earlier runs not
+        counted."""
+        self._point_interval_s = 0.0
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -98,6 +104,7 @@ class RunProgress:
         """Starts a new count; `done` of `total` rows are there already, of which some have failed."""
         self.total, self.done, self.failed, self._new = total, done, failed, 0
         self._working_since = None
+        self.timeline, self._point_interval_s = [], 0.0
         self._show()
 
     def advance(self, *, rows: int, failed: int, began_at: float) -> None:
@@ -106,6 +113,7 @@ class RunProgress:
         self.failed += failed
         self._new += rows
         self._working_since = min(began_at, self._working_since or began_at)
+        self._add_point()
         self._show()
 
     @property
@@ -117,6 +125,15 @@ class RunProgress:
     def rate(self) -> float:
         """Rows per second, from the first worker's begin until now."""
         return self._new / self.working_s if self.working_s else 0.0
+
+    def _add_point(self) -> None:
+        """In bounded memory: after weeks the points are as far apart as they need to be."""
+        if self.timeline and self.working_s - self.timeline[-1][0] < self._point_interval_s:
+            return
+        self.timeline.append((round(self.working_s, 2), self._new))
+        if len(self.timeline) > MOST_POINTS:
+            self.timeline = self.timeline[1::2]
+            self._point_interval_s = 2 * self.working_s / MOST_POINTS
 
     def _show(self) -> None:
         detail = f"{self.failed} failed, workers are starting"

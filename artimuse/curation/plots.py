@@ -1,0 +1,105 @@
+"""The plots of the pages, as Vega-Lite specifications. Colours and fonts are the page's own, in light and dark."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+from artimuse.curation.page_facts import PageFacts, Row
+
+Spec = dict[str, Any]
+
+HEIGHT_PX = 240
+
+
+def histogram(facts: PageFacts) -> Spec:
+    """Images by score, a bar for each point. What a selection keeps stands out; several tables have a colour each."""
+    names = list(facts.quantiles)
+    has_kept = any(row["kind"] == "kept" for row in facts.histogram)
+    bars = [
+        row | {"high": row["low"] + 1, "shown": row["kind"] if len(names) == 1 else row["table_name"]}
+        for row in facts.histogram
+        if len(names) == 1 or row["kind"] == ("kept" if has_kept else "all")
+    ]
+    chart = alt.Chart(alt.Data(values=bars)).mark_bar(opacity=0.85 if len(names) == 1 else 0.55)
+    is_told_apart = len(names) > 1 or has_kept
+    domain = names if len(names) > 1 else ["all", "kept"] if has_kept else ["all"]
+    chart = chart.encode(
+        x=alt.X("low:Q", title="score, points", scale=alt.Scale(domain=[0, 100]), axis=alt.Axis(grid=False)),
+        x2="high:Q",
+        y=alt.Y("count:Q", title="images", stack=None),
+        color=alt.Color(
+            "shown:N", title=None, legend=alt.Legend() if is_told_apart else None, scale=alt.Scale(domain=domain)
+        ),
+        tooltip=[
+            alt.Tooltip("low:Q", title="score from"),
+            alt.Tooltip("high:Q", title="to"),
+            alt.Tooltip("count:Q", title="images", format=","),
+        ],
+    )
+    return _spec(chart)
+
+
+def uncertainty(rows: Sequence[Row]) -> Spec:
+    """Where the model is sure: a square for each 2 points of score and 1 point of standard deviation."""
+    squares = [row | {"score_end": row["score"] + 2, "std_end": row["score_std"] + 1} for row in rows]
+    chart = (
+        alt.Chart(alt.Data(values=squares))
+        .mark_rect()
+        .encode(
+            x=alt.X("score:Q", title="score, points", scale=alt.Scale(domain=[0, 100]), axis=alt.Axis(grid=False)),
+            x2="score_end:Q",
+            y=alt.Y("score_std:Q", title="standard deviation, points"),
+            y2="std_end:Q",
+            color=alt.Color("count:Q", title="images", scale=alt.Scale(type="log"), legend=alt.Legend(format=",d")),
+            tooltip=[
+                alt.Tooltip("score:Q", title="score from"),
+                alt.Tooltip("score_std:Q", title="standard deviation from"),
+                alt.Tooltip("count:Q", title="images", format=","),
+            ],
+        )
+    )
+    return _spec(chart)
+
+
+def groups(rows: Sequence[Row], by: str) -> Spec:
+    """A line from the 5 % to the 95 % quantile of each value, a bar for the middle half, a dot for the median."""
+    shown = [row | {"value": str(row["value"])[:60]} for row in rows]
+    base = alt.Chart(alt.Data(values=shown))
+    y = alt.Y("value:N", title=by, sort=[row["value"] for row in shown], axis=alt.Axis(labelLimit=220))
+    tooltip = [
+        alt.Tooltip("value:N", title=by),
+        alt.Tooltip("count:Q", title="images", format=","),
+        alt.Tooltip("mean:Q", title="mean", format=".1f"),
+        alt.Tooltip("q50:Q", title="median", format=".1f"),
+    ]
+    scale = alt.Scale(domain=[0, 100])
+    line = base.mark_rule(strokeWidth=1.5).encode(
+        x=alt.X("q05:Q", title="score, points", scale=scale), x2="q95:Q", y=y, tooltip=tooltip
+    )
+    bar = base.mark_bar(height=12, opacity=0.5).encode(x=alt.X("q25:Q", scale=scale), x2="q75:Q", y=y, tooltip=tooltip)
+    dot = base.mark_point(filled=True, size=70, opacity=1).encode(x=alt.X("q50:Q", scale=scale), y=y, tooltip=tooltip)
+    return _spec(line + bar + dot, height={"step": 30})
+
+
+def timeline(points: Sequence[Row]) -> Spec:
+    """Images per second over the time of the run."""
+    chart = (
+        alt.Chart(alt.Data(values=list(points)))
+        .mark_line(interpolate="step-after", strokeWidth=2)
+        .encode(
+            x=alt.X("minutes:Q", title="minutes since the first worker began", axis=alt.Axis(grid=False)),
+            y=alt.Y("images_per_s:Q", title="images/s", scale=alt.Scale(zero=True)),
+            tooltip=[
+                alt.Tooltip("minutes:Q", format=".1f"),
+                alt.Tooltip("images_per_s:Q", title="images/s", format=".1f"),
+            ],
+        )
+    )
+    return _spec(chart, height=140)
+
+
+def _spec(chart: alt.Chart | alt.LayerChart, height: Any = HEIGHT_PX) -> Spec:
+    spec: Spec = chart.properties(width="container", height=height).to_dict()
+    spec.pop("config", None)
+    return spec
