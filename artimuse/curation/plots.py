@@ -1,5 +1,6 @@
 """The plots of the pages, as Vega-Lite specifications. Colours and fonts are the page's own, in light and dark."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,24 +11,32 @@ from artimuse.curation.page_facts import PageFacts, Row
 Spec = dict[str, Any]
 
 HEIGHT_PX = 240
+# Of so many images at most, bars of so many points: few images in narrow bars show nothing but chance.
+_BAR_WIDTHS = ((500, 5), (5_000, 2), (float("inf"), 1))
 
 
 def histogram(facts: PageFacts) -> Spec:
-    """Images by score, a bar for each point. What a selection keeps stands out; several tables have a colour each."""
+    """Images by score. What a selection keeps stands out of all; several tables have a colour each."""
     names = list(facts.quantiles)
     has_kept = any(row["kind"] == "kept" for row in facts.histogram)
+    width = next(width for most, width in _BAR_WIDTHS if facts.num_scored <= most)
+    counts = Counter[tuple[str, int]]()
+    for row in facts.histogram:
+        if len(names) == 1 or row["kind"] == ("kept" if has_kept else "all"):
+            shown = row["kind"] if len(names) == 1 else row["table_name"]
+            counts[shown, row["low"] // width * width] += row["count"]
     bars = [
-        row | {"high": row["low"] + 1, "shown": row["kind"] if len(names) == 1 else row["table_name"]}
-        for row in facts.histogram
-        if len(names) == 1 or row["kind"] == ("kept" if has_kept else "all")
+        {"shown": shown, "low": low, "high": low + width, "count": count, "none": 0}
+        for (shown, low), count in sorted(counts.items())
     ]
-    chart = alt.Chart(alt.Data(values=bars)).mark_bar(opacity=0.85 if len(names) == 1 else 0.55)
+    chart = alt.Chart(alt.Data(values=bars)).mark_rect(opacity=0.9 if len(names) == 1 else 0.55)
     is_told_apart = len(names) > 1 or has_kept
     domain = names if len(names) > 1 else ["all", "kept"] if has_kept else ["all"]
     chart = chart.encode(
         x=alt.X("low:Q", title="score, points", scale=alt.Scale(domain=[0, 100]), axis=alt.Axis(grid=False)),
         x2="high:Q",
-        y=alt.Y("count:Q", title="images", stack=None),
+        y=alt.Y("count:Q", title="images"),
+        y2="none:Q",
         color=alt.Color(
             "shown:N", title=None, legend=alt.Legend() if is_told_apart else None, scale=alt.Scale(domain=domain)
         ),
