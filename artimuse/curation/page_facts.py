@@ -62,7 +62,9 @@ class Gallery:
     """table_name and row_number."""
 
 
-def read_facts(connection: duckdb.DuckDBPyConnection, by: str | None, *, has_selection: bool) -> PageFacts:
+def read_facts(
+    connection: duckdb.DuckDBPyConnection, names: Sequence[str], by: str | None, *, has_selection: bool
+) -> PageFacts:
     """Aggregates over the view `rows`; `shown` has the rows that a selection keeps, or all that have a score."""
     [(num_rows, num_scored, num_described)] = connection.execute(
         "SELECT count(*), count(score), count(texts_truncated) FROM rows"
@@ -73,7 +75,7 @@ def read_facts(connection: duckdb.DuckDBPyConnection, by: str | None, *, has_sel
         num_scored=num_scored,
         num_described=num_described,
         histogram=_histogram(connection, has_selection=has_selection),
-        quantiles=_quantiles(connection),
+        quantiles=_quantiles(connection, names),
         uncertainty=_rows(
             connection,
             """
@@ -175,7 +177,7 @@ def _histogram(connection: duckdb.DuckDBPyConnection, *, has_selection: bool) ->
     return found
 
 
-def _quantiles(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[float, float]]:
+def _quantiles(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> dict[str, dict[float, float]]:
     bins = _rows(
         connection,
         f"""
@@ -184,8 +186,10 @@ def _quantiles(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[float, f
         """,
     )
     found = {}
-    for name in dict.fromkeys(row["table_name"] for row in bins):
+    for name in names:
         values = np.array([row["bin"] * _BIN for row in bins if row["table_name"] == name])
+        if not len(values):
+            continue
         cumulative = np.cumsum([row["count"] for row in bins if row["table_name"] == name])
         places = np.searchsorted(cumulative, np.array(QUANTILES) * cumulative[-1])
         found[name] = {q: float(values[place]) for q, place in zip(QUANTILES, places)}

@@ -8,6 +8,7 @@ from artimuse.attributes import ATTRIBUTES
 from artimuse.curation.page_facts import Gallery, Row
 from artimuse.curation.tables import SCORE_VALUES, TABLE_NAME
 from artimuse.curation.thumbnails import Place
+from artimuse.runs.terminal import without_controls
 from artimuse.table.schema import SCORE_COLUMNS
 
 MOST_CHARS = 4_000
@@ -88,4 +89,5 @@ def _points(value: float | None) -> str:
 
 
 def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
+    """At most so many characters, and control characters as text."""
+    return without_controls(text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)")

@@ -83,7 +83,7 @@ def run(config: PageConfig, console: Console) -> PageReport:
         with progress.phase("reading the table"):
             _create_shown(connection, tables, selection)
             by = None if config.by is None else own_column(connection, config.by, "--by")
-            facts = read_facts(connection, by, has_selection=selection is not None)
+            facts = read_facts(connection, [table.name for table in tables], by, has_selection=selection is not None)
             shown = galleries(connection, config.seed)
             twins, num_twins, num_hashes = twin_galleries(connection, config.seed)
             places = [place for gallery in (*shown, *twins) for place in gallery.places]

@@ -27,6 +27,7 @@ REPORT = {
     "num_recovered": 0,
     "num_newly_described": 0,
     "text_problems": {},
+    "timeline": [],
     "images_per_s": 12.34,
     "parity": None,
     "phase_s": {"planning": 0.5, "scoring": 162.0},

@@ -103,6 +103,17 @@ def test_the_rate_counts_from_the_first_workers_begin(run, clock):
     assert run.rate == pytest.approx(3.0)
 
 
+def test_a_timeline_has_the_whole_run_in_a_bounded_number_of_points(run, clock):
+    run.expect(total=10_000, done=0)
+    for _ in range(2000):
+        clock.now += 1
+        run.advance(rows=5, failed=0, began_at=START)
+    assert progress.MOST_POINTS / 3 < len(run.timeline) <= progress.MOST_POINTS
+    assert all(rows == pytest.approx(5 * seconds) for seconds, rows in run.timeline)
+    steps = [later - earlier for (earlier, _), (later, _) in zip(run.timeline, run.timeline[1:])]
+    assert max(steps) < 2000 / 50
+
+
 def test_before_the_first_rows_there_is_no_rate_and_no_time_left(run, clock, lines):
     clock.now += 31
     run.expect(total=10, done=0)

@@ -11,6 +11,8 @@ import vl_convert
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from artimuse.runs.terminal import without_controls
+
 _FOLDER = resources.files("artimuse.curation.pages")
 
 
@@ -33,8 +35,8 @@ def render(template: str, *, plots: dict[str, Any], details: list[dict[str, Any]
             **values,
         )
     )
-    # A file in UTF-8 has no halves of surrogate pairs, and HTML no null bytes.
-    return page.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+    # A file in UTF-8 has no halves of surrogate pairs.
+    return page.encode("utf-8", "replace").decode()
 
 
 def _policy(scripts: list[str]) -> str:
@@ -59,4 +61,11 @@ def _text(name: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_visible
+    )
+
+
+def _visible(value: Any) -> Any:
+    """Control characters as text; what is ours has none."""
+    return without_controls(value) if isinstance(value, str) and not isinstance(value, Markup) else value

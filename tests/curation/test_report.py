@@ -1,0 +1,218 @@
+"""The page about score tables as text; how it looks and works in a browser is in `test_report_page.py`."""
+
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from rich.console import Console
+
+from artimuse.cli import main
+from artimuse.configs.report import PageConfig
+from artimuse.configs.select import SelectConfig
+from artimuse.curation import page_facts
+from artimuse.curation.report import PageReport, run
+from artimuse.curation.select import run as select
+from artimuse.errors import BadInput
+from tests.curation.score_tables import write_table
+from tests.pictures import encoded, picture
+
+GENERATOR = pa.schema([("generator", pa.string())])
+HOSTILE = "<script>alert(1)</script>\"'&</style>" + "x" * 10_000 + "\u202eflow\u0000\x1b[31m😀</script><!--"
+
+
+class Page(HTMLParser):
+    """The parts of a page that tests look at."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.scripts: dict[str, Any] = {}
+        self._script = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._script = str(dict(attrs).get("id")) if tag == "script" else ""
+
+    def handle_data(self, data: str) -> None:
+        if self._script in ("plots", "details"):
+            self.scripts[self._script] = json.loads(data)
+        elif not self._script:
+            self.text.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._script = ""
+
+    def number_of(self, tag: str) -> int:
+        return sum(found == tag for found, _ in self.tags)
+
+
+def write_page(directory: Path, *tables: str, **asked: Any) -> tuple[Page, PageReport]:
+    named = tuple(str(directory / table) for table in tables or ("table",))
+    to = str(directory / "page.html")
+    report = run(PageConfig(tables=named, to=to, **asked), Console(file=io.StringIO()))
+    return Page(Path(to).read_text()), report
+
+
+def numbers(page: Page) -> str:
+    return " ".join(" ".join(page.text).split())
+
+
+@pytest.fixture
+def scored(tmp_path: Path) -> Path:
+    """Of 60 images in two groups, 2 have failed."""
+    rows = [{"score": float(n), "generator": "ab"[n % 2], "score_std": 5.0 + n % 3} for n in range(58)]
+    failed = [{"score": None, "error_code": "corrupt", "error": "half a picture"}] * 2
+    write_table(tmp_path / "table", [*rows, *failed], passthrough=GENERATOR)
+    return tmp_path
+
+
+def test_the_page_has_the_counts_and_says_which_pictures_it_shows(scored: Path):
+    page, report = write_page(scored)
+    assert "60 images 58 with a score 2 failed" in numbers(page)
+    assert "corrupt 2 58.jpg: half a picture" in numbers(page)
+    # 12 each of best, worst and least sure; up to 8 of each of six bands of ten points.
+    assert page.number_of("button") - 1 == 36 + 6 * 8
+    assert report.num_missing == report.num_pictures > 0
+    assert "not to be read here" in numbers(page)
+
+
+def test_the_best_come_first_and_each_image_is_told_of_once(scored: Path):
+    page, _ = write_page(scored)
+    cards = [attributes for tag, attributes in page.tags if tag == "button" and "data-image" in attributes]
+    assert cards[0]["aria-label"] == "57.jpg, score 57.0"
+    assert cards[12]["aria-label"] == "0.jpg, score 0.0"
+    details = page.scripts["details"]
+    names = [detail["name"] for detail in details]
+    assert len(names) == len(set(names))
+    assert details[int(str(cards[0]["data-image"]))]["name"] == "57.jpg"
+    assert details[0]["values"] == [0, 25, 50, 75, 100]
+    assert sum(details[0]["probs"]) == pytest.approx(1, abs=0.01)
+
+
+def test_the_histogram_counts_every_image_with_a_score(scored: Path):
+    page, _ = write_page(scored)
+    bars = page.scripts["plots"]["plot-histogram"]["data"]["values"]
+    assert sum(bar["count"] for bar in bars) == 58
+    assert {bar["high"] - bar["low"] for bar in bars} == {5}
+    squares = page.scripts["plots"]["plot-uncertainty"]["data"]["values"]
+    assert sum(square["count"] for square in squares) == 58
+
+
+def test_groups_are_compared_by_a_column(scored: Path):
+    page, _ = write_page(scored, by="generator")
+    [better, worse] = page.scripts["plots"]["plot-groups"]["data"]["values"]
+    assert (better["value"], better["count"], better["mean"]) == ("b", 29, 29)
+    assert (worse["value"], worse["mean"]) == ("a", 28)
+    with pytest.raises(BadInput, match="--by model: no such column"):
+        write_page(scored, by="model")
+
+
+def test_the_values_of_a_column_are_limited_and_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(page_facts, "MOST_GROUPS", 2)
+    write_table(tmp_path / "table", [{"generator": letter} for letter in "aabbc"], passthrough=GENERATOR)
+    page, _ = write_page(tmp_path, by="generator")
+    assert "The 2 most frequent of 3 values." in numbers(page)
+
+
+def test_galleries_show_what_a_selection_keeps(scored: Path):
+    table = str(scored / "table")
+    to = str(scored / "selection.parquet")
+    select(SelectConfig(tables=(table,), to=to, where="score < 20", top=5), Console(file=io.StringIO()))
+    page, _ = write_page(scored, selection=to)
+    assert {detail["name"] for detail in page.scripts["details"]} == {f"{n}.jpg" for n in range(15, 20)}
+    assert "5 of 60 images are kept" in numbers(page)
+    assert "where 38" in numbers(page)
+    assert "not_at_the_top 15" in numbers(page)
+    bars = page.scripts["plots"]["plot-histogram"]["data"]["values"]
+    assert sum(bar["count"] for bar in bars if bar["shown"] == "kept") == 5
+    assert sum(bar["count"] for bar in bars if bar["shown"] == "all") == 58
+
+
+def test_a_selection_of_another_table_or_of_pairs_is_refused(scored: Path):
+    write_table(scored / "other", [{"generator": "a"}], passthrough=GENERATOR)
+    to = str(scored / "selection.parquet")
+    select(SelectConfig(tables=(str(scored / "other"),), to=to), Console(file=io.StringIO()))
+    with pytest.raises(BadInput, match=r"selection\.parquet: is of another table, other=.*/other; name that one"):
+        write_page(scored, selection=to)
+    config = SelectConfig(tables=(str(scored / "table"),), to=to, pairs="generator")
+    select(config, Console(file=io.StringIO()))
+    with pytest.raises(BadInput, match="has pairs; give a selection made without --pairs"):
+        write_page(scored, selection=to)
+
+
+def test_near_duplicates_are_shown_in_groups(tmp_path: Path):
+    alike = [{"phash": 0b1111 << 8, "image_id": "a"}, {"phash": 0b1110 << 8, "image_id": "b"}]
+    write_table(tmp_path / "table", [*alike, {}, {}, {}])
+    page, _ = write_page(tmp_path)
+    assert "1 groups among all images" in numbers(page)
+    assert "2 alike" in numbers(page)
+
+
+def test_a_table_in_which_every_image_failed_has_a_page(tmp_path: Path):
+    write_table(tmp_path / "table", [{"score": None}] * 3)
+    page, _ = write_page(tmp_path)
+    assert "No image has a score." in numbers(page)
+    assert page.scripts == {"plots": {}, "details": []}
+
+
+def test_two_tables_have_a_colour_each(scored: Path):
+    write_table(scored / "second", [{"score": 90.0, "generator": "a"}] * 3, passthrough=GENERATOR)
+    page, _ = write_page(scored, "table", "second")
+    plot = page.scripts["plots"]["plot-histogram"]
+    assert plot["encoding"]["color"]["scale"]["domain"] == ["table", "second"]
+    assert sum(bar["count"] for bar in plot["data"]["values"] if bar["shown"] == "second") == 3
+
+
+def test_names_prompts_and_texts_of_any_kind_are_shown_as_text(tmp_path: Path):
+    row = {"image_id": HOSTILE, "generator": HOSTILE, "overall_gestalt": HOSTILE, "texts_truncated": 0}
+    failed = {"image_id": f"{HOSTILE}2", "score": None, "error_code": "corrupt", "error": HOSTILE}
+    write_table(tmp_path / "table", [row, failed], passthrough=GENERATOR)
+    page, report = write_page(tmp_path, by="generator")
+    assert page.number_of("script") == 4
+    assert page.number_of("style") == 1
+    [detail] = page.scripts["details"]
+    assert detail["name"].startswith("<script>alert(1)</script>\"'&</style>xxx")
+    assert detail["name"].endswith("... (10,061 characters)")
+    text = (tmp_path / "page.html").read_text()
+    assert "\0" not in text
+    assert "<script>alert" not in text
+    assert report.num_bytes < 2_000_000
+
+
+def test_the_policy_of_the_page_allows_its_own_scripts_only(scored: Path):
+    page, _ = write_page(scored)
+    [policy] = [a["content"] for tag, a in page.tags if tag == "meta" and "content" in a and "http-equiv" in a]
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; img-src data:; ")
+    assert "unsafe-eval" not in policy
+    assert len(re.findall(r"'sha256-[^']+'", policy)) == 2
+
+
+def test_pictures_are_read_from_where_they_are_and_the_page_goes_into_the_table(tmp_path: Path, capsys):
+    (tmp_path / "photos").mkdir()
+    for number in range(3):
+        (tmp_path / "photos" / f"{number}.png").write_bytes(encoded(picture(60 * number)))
+    table = str(tmp_path / "table")
+    assert main(["score", str(tmp_path / "photos"), table, "--engine", "fake", "--workers", "0"]) == 0
+    assert main(["report", table]) == 0
+    assert re.search(r"report +/.*/table/report\.html \(\d\.\d MB, 3 pictures\)", capsys.readouterr().err)
+    page = Page((tmp_path / "table" / "report.html").read_text())
+    sources = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
+    assert len(sources) == 9 + 3
+    assert all(source and source.startswith("data:image/webp;base64,") for source in sources)
+    (tmp_path / "photos" / "1.png").unlink()
+    assert main(["report", table]) == 0
+    assert "3 pictures, 1 of them not to be read here" in capsys.readouterr().err
+    assert main(["verify", table]) == 0
+
+
+def test_a_page_is_html(scored: Path):
+    with pytest.raises(BadInput, match=r"--to page: a page is an HTML file; name it page\.html"):
+        run(PageConfig(tables=(str(scored / "table"),), to="page"), Console(file=io.StringIO()))
