@@ -30,9 +30,9 @@ _MAX_PAIRS = 50_000_000
 # Enough to see whether a run falls together, before its pairs are counted.
 _TRIAL_ROUNDS = 4
 # Nanoseconds on an AMD EPYC: sorting a hash, comparing a pair of a short run and of a long one.
-_SORT_NS, _SHORT_PAIR_NS, _LONG_PAIR_NS = 60, 10, 3
-# At most, as a long run may be sorted by keys of its own.
-_LONG_RUN_MEMBER_NS = 30 * _SORT_NS
+_SORT_NS, _SHORT_PAIR_NS, _LONG_PAIR_NS = 60, 10, 5
+# At most, as a long run may be sorted by keys of its own, as may the long runs in it.
+_LONG_RUN_MEMBER_NS = 100 * _SORT_NS
 _MAX_KEYS = 5_000
 
 
@@ -129,7 +129,8 @@ class _Linker:
 
     def _compare(self, rows: Indices, columns: Indices) -> None:
         differing = np.bitwise_count(self.distinct_D[rows, None] ^ self.distinct_D[columns])
-        row, column = np.nonzero(differing <= self.max_distance)
+        # The indices of a matrix would take three times as long.
+        row, column = np.divmod(np.flatnonzero(differing <= self.max_distance), len(columns))
         self.forest.join(rows[row], columns[column])
 
     def _link_by_keys(self, members_M: Indices) -> None:
