@@ -2,10 +2,8 @@
 
 import io
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,40 +14,12 @@ from scipy.stats import spearmanr
 from artimuse.cli import main
 from artimuse.configs.compare import CompareConfig
 from artimuse.curation.compare import run
-from artimuse.curation.comparison import CompareReport, Difference
 from artimuse.errors import BadInput, BadOutput
 from artimuse.io.folder import Folder
 from artimuse.table.record import RUN_FILE
+from tests.curation.comparing import PROMPT, compare, of_other_files, printed, scores
 from tests.curation.score_tables import write_table
 from tests.pictures import good_folder
-
-PROMPT = pa.schema([("prompt", pa.string())])
-
-Row = Mapping[str, Any]
-
-
-def compare(directory: Path, a: str = "a", b: str = "b", **asked: Any) -> CompareReport:
-    config = CompareConfig(table_a=str(directory / a), table_b=str(directory / b), **asked)
-    return run(config, Console(file=io.StringIO()))
-
-
-def printed(report: CompareReport, width: int = 120) -> str:
-    """On a terminal without the console's own filter, so that what is seen here is the report's."""
-    console = Console(file=io.StringIO(), width=width)
-    report.print(console)
-    return console.file.getvalue()
-
-
-def scores(*values: float | None, **columns: Sequence[Any]) -> list[Row]:
-    """Rows with these scores; a column has a value for each."""
-    return [
-        {"score": value} | {name: cells[number] for name, cells in columns.items()}
-        for number, value in enumerate(values)
-    ]
-
-
-def of_other_files(rows: Sequence[Row]) -> list[Row]:
-    return [{"sha256": f"other {number}", **row} for number, row in enumerate(rows)]
 
 
 def change_record(output: Folder, **score_facts: str) -> None:
@@ -196,6 +166,13 @@ def test_a_column_that_is_not_in_both_tables_is_refused(tmp_path: Path, by: str,
         compare(tmp_path, by=by)
 
 
+def test_tables_of_an_object_store_are_compared_too(memory_url: str, tmp_path: Path):
+    write_table(f"{memory_url}/a", scores(1, 2, 3))
+    write_table(tmp_path / "b", scores(2, 3, 4))
+    report = run(CompareConfig(table_a=f"{memory_url}/a", table_b=str(tmp_path / "b")), Console(file=io.StringIO()))
+    assert report.verdict == "B is better by 1.0 points (95 % between 1.0 and 1.0)"
+
+
 def test_fewer_than_two_pairs_are_refused(tmp_path: Path):
     write_table(tmp_path / "a", scores(1, 2, 3, prompt=["x", "y", None]), passthrough=PROMPT)
     write_table(tmp_path / "b", of_other_files(scores(1, 2, prompt=["x", "z"])), passthrough=PROMPT)
@@ -245,52 +222,3 @@ def test_the_same_command_says_the_same_and_json_says_it_too(tmp_path: Path, cap
     told = json.loads(answers[0])
     assert told["pairs"]["num_pairs"] == 7
     assert (told["a"]["model"], told["difference"]["mean"], told["exit_status"]) == ("fake", 0, 0)
-
-
-@pytest.mark.parametrize(
-    ("mean", "low", "high", "verdict"),
-    [
-        (2.31, 1.12, 3.42, "B is better by 2.3 points (95 % between 1.1 and 3.4)"),
-        (-2.31, -3.42, -1.12, "A is better by 2.3 points (95 % between 1.1 and 3.4)"),
-        (0.0034, 0.0012, 0.0056, "B is better by 0.0034 points (95 % between 0.0012 and 0.0056)"),
-        (5.0, 0.04, 9.96, "B is better by 5.00 points (95 % between 0.04 and 9.96)"),
-        (2.0, 2.0, 2.0, "B is better by 2.0 points (95 % between 2.0 and 2.0)"),
-        (-0.01, -1.2, 1.3, "(B - A is 0.0 points, 95 % between -1.2 and 1.3)"),
-        (0.5, 0.0, 1.0, "no difference that this many prompts can show: within noise"),
-    ],
-)
-def test_the_verdict_is_one_sentence_with_as_many_digits_as_it_needs(mean, low, high, verdict):
-    difference = Difference(mean=mean, low=low, high=high, num_independent=9, effect_size=0.1)
-    assert verdict in difference.verdict("prompts")
-
-
-HOSTILE = (
-    "\x1b]0;title\x07\x1b[31mred\x1b[0m",
-    "null\x00byte and \x9b31m",
-    "long " * 10_000,
-    "\u05e9\u05dc\u05d5\u05dd \u202e reversed \u2066",
-    "two\nlines\r\n\tand \u2028 more",
-    "[bold]markup[/bold] :smile:",
-    "Z" + "\u0301" * 5000,
-    "\u753b" * 400,
-)
-
-
-def test_prompts_are_shown_as_text_in_one_line_each(tmp_path: Path):
-    assert len(HOSTILE) == 8
-    write_table(tmp_path / "a", scores(*[50] * 8, prompt=HOSTILE), passthrough=PROMPT)
-    rows = of_other_files(scores(51, 52, 53, 54, 49, 48, 47, 46, prompt=HOSTILE))
-    write_table(tmp_path / "b", rows, passthrough=PROMPT)
-    report = compare(tmp_path)
-    assert report.pairs.num_pairs == 8
-    shown = printed(report)
-    assert not set(shown) & set("\x00\x07\x1b\x9b\r\t\u2028\u202e\u2066")
-    assert "\\x1b]0;title\\x07\\x1b[31mred" in shown
-    assert "null\\x00byte and \\x9b31m" in shown
-    assert "\\u202e reversed" in shown
-    assert "two lines and" in shown
-    assert "[bold]markup[/bold] :smile:" in shown
-    lines = printed(report, width=100).splitlines()
-    assert all(len(line) < 300 for line in lines)
-    assert len([line for line in lines if line.startswith(("+", "-"))]) == 8
-    assert len(json.dumps(report.as_dict())) < 30_000
