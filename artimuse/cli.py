@@ -21,6 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "verify": ("artimuse.configs.verify:VerifyConfig", "artimuse.table.verify:run"),
     "select": ("artimuse.configs.select:SelectConfig", "artimuse.curation.select:run"),
     "report": ("artimuse.configs.report:PageConfig", "artimuse.curation.report:run"),
+    "compare": ("artimuse.configs.compare:CompareConfig", "artimuse.curation.compare:run"),
     "train": ("artimuse.configs.train:TrainConfig", "artimuse.training.train:run"),
     "export": ("artimuse.configs.export:ExportConfig", "artimuse.training.export.export:run"),
     "bench": ("artimuse.configs.bench:BenchConfig", "artimuse.bench.run:run"),

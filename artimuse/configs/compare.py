@@ -1,0 +1,29 @@
+"""`artimuse compare`: what there is to choose."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from artimuse.configs.options import ReportOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig(ReportOptions):
+    """Compare two finished score tables: two generators, or two checkpoints on the same images."""
+
+    table_a: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TABLE_A")]
+    """An output of `artimuse score`: a directory or URL."""
+    table_b: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TABLE_B")]
+    """The output that is compared with it."""
+    by: str | None = None
+    """Pair what has the same value in this column; several images of a value count as their mean.
+    Without it the same files are paired, else the same prompts, else nothing: then the means of all images are
+    compared."""
+    seed: int = 0
+    """The seed of the bootstrap. The same command prints the same numbers."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a negative seed."""
+        if self.seed < 0:
+            raise ValueError(f"--seed {self.seed}: expected 0 or more")
