@@ -19,6 +19,7 @@ from artimuse.runs.terminal import LogFormatter, open_console
 VERBS: dict[str, tuple[str, str]] = {
     "score": ("artimuse.configs.score:ScoreConfig", "artimuse.pipelines.score:run"),
     "verify": ("artimuse.configs.verify:VerifyConfig", "artimuse.table.verify:run"),
+    "materialize": ("artimuse.configs.materialize:MaterializeConfig", "artimuse.curation.materialize:run"),
     "train": ("artimuse.configs.train:TrainConfig", "artimuse.training.train:run"),
     "export": ("artimuse.configs.export:ExportConfig", "artimuse.training.export.export:run"),
     "bench": ("artimuse.configs.bench:BenchConfig", "artimuse.bench.run:run"),
@@ -89,7 +90,7 @@ def _overview() -> str:
     lines = [f"artimuse {__version__}: aesthetics scores and texts for image collections", ""]
     for verb, (config_class, _) in VERBS.items():
         summary = (_resolve(config_class).__doc__ or "").splitlines()[0]
-        lines.append(f"  artimuse {verb:<8} {summary}")
+        lines.append(f"  artimuse {verb:<11} {summary}")
     return "\n".join([*lines, "", "artimuse COMMAND --help lists the options of a command."])
 
 
