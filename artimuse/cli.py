@@ -19,6 +19,7 @@ from artimuse.runs.terminal import LogFormatter, open_console
 VERBS: dict[str, tuple[str, str]] = {
     "score": ("artimuse.configs.score:ScoreConfig", "artimuse.pipelines.score:run"),
     "verify": ("artimuse.configs.verify:VerifyConfig", "artimuse.table.verify:run"),
+    "select": ("artimuse.configs.select:SelectConfig", "artimuse.curation.select:run"),
     "materialize": ("artimuse.configs.materialize:MaterializeConfig", "artimuse.curation.materialize:run"),
     "train": ("artimuse.configs.train:TrainConfig", "artimuse.training.train:run"),
     "export": ("artimuse.configs.export:ExportConfig", "artimuse.training.export.export:run"),

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import runpy
 from pathlib import Path
 
 from artimuse.cli import main
@@ -35,3 +36,8 @@ def test_the_page_on_runs_lists_the_exit_statuses_of_the_command_line():
     statuses = re.findall(r"(?:^|\s)(\d) ", inspect.getdoc(main) or "")
     assert statuses == ["0", "1", "2", "3", "4"]
     assert re.findall(r"^\| (\d) \|", section("runs.md", "Exit statuses"), re.MULTILINE) == statuses
+
+
+def test_the_page_on_columns_is_the_dictionary_of_the_schemas():
+    script = runpy.run_path(str(DOCS.parent / "scripts" / "data_dictionary.py"))
+    assert (DOCS / "columns.md").read_text() == script["page"]()

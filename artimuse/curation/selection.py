@@ -44,6 +44,8 @@ class SelectionFacts:
     num_pairs: int | None = None
     num_ties: int | None = None
     """Pairs of a prompt that were closer than the margin."""
+    num_more_pairs: int | None = None
+    """Pairs beyond --pairs-per-prompt."""
 
     def as_metadata(self) -> dict[bytes, bytes]:
         return {METADATA_KEY: json.dumps(asdict(self), ensure_ascii=False).encode()}

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from tempfile import TemporaryDirectory
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from artimuse.curation.files import StoreFiles
@@ -40,8 +41,13 @@ class ScoreTable:
     record: ScoreRecord
     parts: tuple[str, ...]
     """Names of the files, in the order of the rows."""
-    values: tuple[float, ...]
-    """The values that `score_probs` is over, points."""
+    schema: pa.Schema
+    """Its columns."""
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The values that `score_probs` is over, points."""
+        return tuple(json.loads(self.schema.field("score_probs").metadata[b"values"]))
 
 
 def find_tables(arguments: Sequence[str]) -> list[ScoreTable]:
@@ -74,13 +80,8 @@ def _find(argument: str) -> ScoreTable:
     if record.status != "finished":
         logger.warning("%s is unfinished: what has no row yet is missing here", output.url())
     name = name or PurePosixPath(Folder.at(location).root).name
-    return ScoreTable(name, output, record, parts, _score_values(output, parts[0]))
-
-
-def _score_values(output: Folder, part: str) -> tuple[float, ...]:
-    with output.open(f"{PARTS}/{part}") as file, pq.ParquetFile(file) as parquet:
-        metadata = parquet.schema_arrow.field("score_probs").metadata
-    return tuple(json.loads(metadata[b"values"]))
+    with output.open(f"{PARTS}/{parts[0]}") as file, pq.ParquetFile(file) as parquet:
+        return ScoreTable(name, output, record, parts, parquet.schema_arrow)
 
 
 @contextmanager
@@ -102,23 +103,24 @@ def opened(tables: Sequence[ScoreTable]) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def _create_view(connection: duckdb.DuckDBPyConnection, view: str, table: ScoreTable) -> None:
-    files = ", ".join(map(quoted, _readable(connection, table)))
     values = ", ".join(f"{value!r}::FLOAT" for value in table.values)
     connection.execute(
         f"CREATE VIEW {view} AS SELECT {quoted(table.name)} AS {TABLE_NAME}, *, [{values}] AS {SCORE_VALUES}"
-        f" FROM read_parquet([{files}])"
+        f" FROM {reader_of(connection, table, table.parts)}"
     )
 
 
-def _readable(connection: duckdb.DuckDBPyConnection, table: ScoreTable) -> list[str]:
-    """The files of a table, as DuckDB can name them."""
-    names = [f"{PARTS}/{part}" for part in table.parts]
+def reader_of(connection: duckdb.DuckDBPyConnection, table: ScoreTable, parts: Sequence[str]) -> str:
+    """Some parts of a table, as SQL reads them."""
+    names = [f"{PARTS}/{part}" for part in parts]
     if table.output.is_local:
-        return [table.output.path(name) for name in names]
-    files = StoreFiles.of(table.output)
-    if not connection.filesystem_is_registered(files.protocol):
-        connection.register_filesystem(files)
-    return [files.url(table.output, name) for name in names]
+        found = [table.output.path(name) for name in names]
+    else:
+        files = StoreFiles.of(table.output)
+        if not connection.filesystem_is_registered(files.protocol):
+            connection.register_filesystem(files)
+        found = [files.url(table.output, name) for name in names]
+    return f"read_parquet([{', '.join(map(quoted, found))}])"
 
 
 def quoted(text: str) -> str:

@@ -84,10 +84,10 @@ class Outcome:
     failure: Failure | None = None
 
 
-def equal_units(num_entries: int, size: int = ROWS_PER_UNIT) -> list[Unit]:
-    """Units of `size` entries, the last one smaller."""
-    firsts = range(0, num_entries, size)
-    return [Unit(number, first, min(size, num_entries - first)) for number, first in enumerate(firsts)]
+def equal_units(num_entries: int) -> list[Unit]:
+    """Units of `ROWS_PER_UNIT`, the last one smaller."""
+    firsts = range(0, num_entries, ROWS_PER_UNIT)
+    return [Unit(number, first, min(ROWS_PER_UNIT, num_entries - first)) for number, first in enumerate(firsts)]
 
 
 def bounded_units(weights: Iterable[int], *, most: int, max_entries: int) -> list[Unit]:

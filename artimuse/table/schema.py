@@ -13,14 +13,22 @@ from artimuse.errors import ERROR_CODES
 from artimuse.interfaces import FloatArray
 
 
-def described(name: str, kind: pa.DataType, meaning: str, *, nullable: bool = True) -> pa.Field:
-    """A field whose meaning travels with it."""
-    return pa.field(name, kind, nullable=nullable, metadata={"description": meaning})
+def described(
+    name: str, kind: pa.DataType, meaning: str, *, range: str = "", direction: str = "", nullable: bool = True
+) -> pa.Field:
+    """A field whose meaning travels with it, the range of its values and which of them are better, where they have any.
+
+    `dictionary.py` reads it.
+    """
+    metadata = {"description": meaning, "range": range, "direction": direction}
+    return pa.field(name, kind, nullable=nullable, metadata={key: text for key, text in metadata.items() if text})
 
 
-ROW_NUMBER = described("row_number", pa.int64(), "position of the image in the plan, from 0", nullable=False)
+ROW_NUMBER = described(
+    "row_number", pa.int64(), "position of the image in the plan", range="0 to the number of images - 1", nullable=False
+)
 IMAGE_ID = described(
-    "image_id", pa.string(), "the manifest's id, or the path relative to INPUT; unique", nullable=False
+    "image_id", pa.string(), "the manifest's id, or the path relative to INPUT", range="unique", nullable=False
 )
 URI = described("uri", pa.string(), "where the image was read", nullable=False)
 
@@ -36,26 +44,66 @@ _SCORE_FIELDS = (
     ROW_NUMBER,
     IMAGE_ID,
     URI,
-    described("status", pa.string(), "ok or failed", nullable=False),
-    described("error_code", pa.string(), "null when ok; one of " + ", ".join(ERROR_CODES)),
-    described("error", pa.string(), "null when ok; what went wrong, for a person"),
-    described("score", pa.float32(), "aesthetics score, 0..100 points, higher is better; null when failed"),
-    described("score_std", pa.float32(), "standard deviation of the score distribution, points"),
-    described("score_entropy", pa.float32(), "entropy of the score distribution, nats"),
-    described("score_probs", pa.list_(pa.float16()), "probability of each score value"),
+    described("status", pa.string(), "whether the image has a score", range="ok or failed", nullable=False),
+    described("error_code", pa.string(), "the kind of error; null when ok", range=", ".join(ERROR_CODES)),
+    described("error", pa.string(), "what went wrong, for a person; null when ok"),
+    described(
+        "score",
+        pa.float32(),
+        "aesthetics score, points; null when failed",
+        range="0..100",
+        direction="higher is better",
+    ),
+    described(
+        "score_std",
+        pa.float32(),
+        "standard deviation of the score distribution, points",
+        range="0..50",
+        direction="lower is surer",
+    ),
+    described(
+        "score_entropy",
+        pa.float32(),
+        "entropy of the score distribution, nats",
+        range="0..ln(number of score values)",
+        direction="lower is surer",
+    ),
+    described(
+        "score_probs",
+        pa.list_(pa.float16()),
+        "probability of each score value; the values are in this field's metadata",
+        range="0..1, together 1",
+    ),
     *(described(a.slug, pa.string(), f"{a.name}: the model's text; null unless asked for") for a in ATTRIBUTES),
-    described("texts_truncated", pa.int8(), "how many texts ended at the token limit; null without texts"),
-    described("width", pa.int32(), "pixels, as stored in the file"),
-    described("height", pa.int32(), "pixels, as stored in the file"),
+    described(
+        "texts_truncated",
+        pa.int8(),
+        "number of texts that ended at the token limit; null without texts",
+        range="0..8",
+        direction="lower is better",
+    ),
+    described("width", pa.int32(), "pixels, as stored in the file", range="1 or more"),
+    described("height", pa.int32(), "pixels, as stored in the file", range="1 or more"),
     described(
         "format",
         pa.string(),
         "as Pillow names it; then `deep` or `float` for grey pixels of more than 8 bits, which were cut off at 255",
     ),
-    described("bytes", pa.int64(), "size of the file"),
-    described("sha256", pa.string(), "of the file's bytes, hexadecimal"),
-    described("phash", pa.uint64(), "64-bit DCT perceptual hash of the picture the model saw (imagehash.phash)"),
-    described("attempt", pa.int8(), "1; 2 after a retry of failed rows", nullable=False),
+    described("bytes", pa.int64(), "size of the file", range="0 or more"),
+    described("sha256", pa.string(), "of the file's bytes, hexadecimal", range="64 digits"),
+    described(
+        "phash",
+        pa.uint64(),
+        "perceptual hash (DCT) of the picture the model saw, as imagehash.phash has it; few bits apart: alike",
+        range="64 bits",
+    ),
+    described(
+        "attempt",
+        pa.int8(),
+        "one more each time that the failed row was tried again",
+        range="1 or more",
+        nullable=False,
+    ),
 )
 METADATA_FIELDS = (
     described("meta_prompt", pa.string(), "what the image was generated from, as its generator wrote it into the file"),

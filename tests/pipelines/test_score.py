@@ -70,7 +70,7 @@ def test_table_has_the_columns_of_the_schema_with_units_and_duckdb_reads_it(tmp_
     assert score(tmp_path / "in", tmp_path / "out", *FAKE) == 0
     part = pq.read_table(next((tmp_path / "out" / "scores").iterdir()))
     assert tuple(part.column_names) == SCORE_COLUMNS
-    assert b"higher is better" in part.schema.field("score").metadata[b"description"]
+    assert b"higher is better" in part.schema.field("score").metadata[b"direction"]
     values = json.loads(part.schema.field("score_probs").metadata[b"values"])
     assert values == list(range(101))
     for row in part.to_pylist():

@@ -12,6 +12,7 @@ from artimuse.attributes import ATTRIBUTES
 from artimuse.datasets.schema import ANNOTATION_SCHEMA
 from artimuse.errors import ERROR_CODES
 from artimuse.scoring import STRATEGIES
+from artimuse.table.dictionary import data_dictionary
 from artimuse.table.schema import SCORE_COLUMNS, fold_case, passthrough_name, score_schema
 
 NOTHING = pa.schema([])
@@ -55,12 +56,18 @@ def test_every_field_has_a_description(schema: pa.Schema):
         assert len(field.metadata[b"description"]) > 5, field.name
 
 
-def test_units_and_codes_are_in_the_descriptions():
-    described = {field.name: field.metadata[b"description"].decode() for field in SCORES}
-    assert "0..100" in described["score"]
-    assert "points" in described["score_std"]
-    assert "nats" in described["score_entropy"]
-    assert all(code in described["error_code"] for code in ERROR_CODES)
+def test_units_ranges_and_directions_are_in_the_dictionary():
+    columns = {column.name: column for column in data_dictionary(SCORES)}
+    assert (columns["score"].range, columns["score"].direction) == ("0..100", "higher is better")
+    assert "points" in columns["score_std"].meaning
+    assert "nats" in columns["score_entropy"].meaning
+    assert columns["error_code"].range.split(", ") == list(ERROR_CODES)
+    assert columns["score_probs"].kind == "list<halffloat>"
+
+
+def test_a_column_without_a_description_is_the_manifests_own():
+    [column] = data_dictionary(pa.schema([("prompt", pa.string())]))
+    assert (column.kind, column.range, column.meaning) == ("string", "", "carried over from INPUT")
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
