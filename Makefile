@@ -6,7 +6,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constrai
 # What takes minutes, or more than this installation, is left to `make test-all`.
 PYTEST := $(BIN)/pytest -m "not long and not swift and not vllm"
 
-.PHONY: demo test test-all test-vllm check format train-deps nano nano-eval ablations clean
+.PHONY: demo test test-all test-vllm check format train-deps nano nano-eval ablations submit-score submit-train clean
 
 demo: $(VENV)/.run
 	$(BIN)/artimuse demo
@@ -50,6 +50,18 @@ nano-eval: $(VENV)/.dev
 # The paper's tables 4 and 10 on nano: more than an hour, resumable, after `make nano`.
 ablations: $(VENV)/.dev
 	$(BIN)/python benchmarks/ablations.py
+
+# A job on a Ray cluster: make submit-score ADDRESS=http://HEAD:8265 INPUT=s3://... OUTPUT=s3://... OPTIONS='--workers 1:8'.
+# .rayignore says what is sent. Ray would prefer a RAY_ADDRESS to --address.
+SUBMIT = RAY_ADDRESS= $(BIN)/ray job submit --address '$(call given,ADDRESS)' --working-dir . -- python
+given = $(or $($1),$(error $1 is missing: make $@ ADDRESS=http://HEAD:8265 INPUT=... OUTPUT=... OPTIONS='...'))
+
+submit-score: $(VENV)/.run
+	$(SUBMIT) jobs/score.py '$(call given,INPUT)' '$(call given,OUTPUT)' $(OPTIONS)
+
+# INPUT is the annotation table, and OPTIONS must have a --preset.
+submit-train: $(VENV)/.run
+	$(SUBMIT) jobs/train.py '$(call given,INPUT)' '$(call given,OUTPUT)' $(OPTIONS)
 
 clean:
 	rm -rf $(VENV) $(VENV)-s3 $(VENV)-vllm demo-output build *.egg-info
