@@ -6,8 +6,9 @@ Reading bytes from somewhere is `io/`; normalisation to floats is the engine's, 
 # H and W pixels, C = 3 channels
 import io
 import re
+import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -119,13 +120,20 @@ def own_pixel_limit() -> Iterator[None]:
 
 
 def _unidentified(data: bytes, limits: DecodeLimits) -> RowError:
-    claims = [name for name, (_, accept) in Image.OPEN.items() if accept and accept(data[:16]) is True]
+    claims = [name for name, (_, accept) in Image.OPEN.items() if accept and _starts_alike(data, accept)]
     for name in claims:
         if name in limits.formats:
             return RowError("corrupt", f"starts like {name} but has no valid header")
     if claims:
         return RowError("unsupported_format", f"{claims[0]} is not among the formats asked for")
     return RowError("unsupported_format", "not an image in any format asked for")
+
+
+def _starts_alike(data: bytes, accept: Callable[[bytes], bool | str]) -> bool:
+    try:
+        return accept(data[:16]) is True
+    except (SyntaxError, IndexError, TypeError, struct.error):  # those that `Image.open` expects of less than 16 bytes
+        return False
 
 
 # What Pillow's numbers and shortest messages mean; an EOFError has none: `PIL.ImageFile.ERRORS`, and its decoders in C.

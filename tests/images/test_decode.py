@@ -136,6 +136,14 @@ def test_an_empty_file_is_corrupt():
     assert code_of(b"") == "corrupt"
 
 
+@pytest.mark.parametrize("num_bytes", range(1, 16))
+def test_a_file_of_a_few_bytes_is_a_failed_row(num_bytes):
+    """Pillow's plug-ins read numbers at its start, of which there may be less."""
+    Image.init()
+    assert code_of(b"x" * num_bytes) == code_of(b"\0" * num_bytes) == "unsupported_format"
+    assert code_of(b"BM" + b"x" * (num_bytes - 1)) == "corrupt"
+
+
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "GIF", "BMP", "TIFF"])
 def test_a_file_cut_in_half_is_truncated_and_not_padded(file_format):
     data = encoded(noise(320, 240), file_format)
