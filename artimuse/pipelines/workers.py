@@ -11,6 +11,8 @@ from artimuse.runs.cluster import possible_resources
 
 # What CPU workers leave free for writing parts and reading the plan: a pool that takes every CPU starves them.
 CPU_SHARE_OF_WORKERS = 0.8
+# An H100 scores 89 images/s (docs/bench.md), a CPU decodes about 80 JPEGs of a megapixel.
+DECODERS_PER_GPU_WORKER = 2
 # Weights of all workers together may take this share of the cluster's memory.
 MEMORY_SHARE_OF_WEIGHTS = 0.5
 
@@ -40,7 +42,7 @@ def plan_workers(config: ScoreConfig, *, weight_bytes: int) -> Workers:
 
     Raises ClusterProblem if GPUs are asked for that the cluster can never have.
     """
-    now, possible = ray.cluster_resources(), possible_resources()
+    now, possible = ray.cluster_resources(), possible_resources(wanted=_wanted(config))
     num_gpus = config.num_gpus
     if num_gpus is None:
         num_gpus = 1.0 if config.device != "cpu" and possible.get("GPU", 0) > 0 else 0.0
@@ -64,3 +66,12 @@ def plan_workers(config: ScoreConfig, *, weight_bytes: int) -> Workers:
     # Ray takes fractions below one CPU only.
     cpus_each = int(share) if share >= 1 else round(share, 3)
     return Workers(min_size=low, max_size=high, num_gpus=0, num_cpus=cpus_each, max_decoders=0)
+
+
+def _wanted(config: ScoreConfig) -> dict[str, float]:
+    """What the options name of a cluster that does not say what it can get."""
+    if config.device != "cuda" and not config.num_gpus:
+        return {}
+    num_gpus = 1.0 if config.num_gpus is None else config.num_gpus
+    _, most = config.worker_range or (1, 1)
+    return {"GPU": num_gpus * most, "CPU": DECODERS_PER_GPU_WORKER * most / CPU_SHARE_OF_WORKERS}

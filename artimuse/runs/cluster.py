@@ -135,14 +135,25 @@ def _hidden_stderr() -> Iterator[None]:
         os.close(saved)
 
 
-def possible_resources() -> Mapping[str, float]:
-    """What the cluster has, or its autoscaler may add."""
+def possible_resources(*, wanted: Mapping[str, float]) -> Mapping[str, float]:
+    """What the cluster has, or its autoscaler may add.
+
+    Ray's own autoscalers do not say what they may add (Ray 2.60): they are taken to have what is wanted.
+    """
     resources = dict(ray.cluster_resources())
-    # The one call that knows the autoscaler's limits (Ray 2.60; Ray Data itself uses it, there is no public one).
-    can_get = ray._private.state.state.get_max_resources_from_cluster_config() or {}
+    # The one call that knows an autoscaler's limits (Ray 2.60; Ray Data itself uses it, there is no public one).
+    limits = ray._private.state.state.get_max_resources_from_cluster_config()
+    can_get = limits if limits is not None else wanted if _has_autoscaler() else {}
     for name, amount in can_get.items():
         resources[name] = max(resources.get(name, 0), amount)
     return resources
+
+
+def _has_autoscaler() -> bool:
+    """Whether the head was started for an autoscaler (v2, as KubeRay does): known before it runs (Ray 2.60)."""
+    from ray.autoscaler.v2.utils import is_autoscaler_v2
+
+    return bool(is_autoscaler_v2(fetch_from_server=True))
 
 
 def cause_of(error: Exception) -> ArtiMuseError | None:

@@ -21,7 +21,9 @@ class Resources:
 
 def plan_resources(config: TrainConfig) -> Resources:
     """Raises ClusterProblem for GPUs that the cluster cannot get."""
-    num_gpus = 0 if config.device == "cpu" else int(possible_resources().get("GPU", 0))
+    # With --device cuda a cluster that does not say what it can get is taken to have a GPU for each worker.
+    wanted = {"GPU": float((config.worker_range or (1, 1))[1])} if config.device == "cuda" else {}
+    num_gpus = 0 if config.device == "cpu" else int(possible_resources(wanted=wanted).get("GPU", 0))
     if config.device == "cuda" and not num_gpus:
         raise ClusterProblem("--device cuda: the cluster has no GPU and can get none")
     low, high = config.worker_range or (max(1, num_gpus),) * 2
