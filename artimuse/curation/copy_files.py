@@ -5,7 +5,7 @@ import hashlib
 import io
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -156,16 +156,18 @@ def link(image: Wanted, output: Folder, file: str) -> None:
         raise BadOutput(f"{target}: cannot be linked ({error.strerror})") from error
 
 
-def refuse_links(copying: Copying, layout: FileFormat, units: Sequence[Unit], selection: Selection) -> None:
-    """Raises BadInput if an image is no file of a disk here, or DEST is none."""
+def refuse_links(copying: Copying, layout: FileFormat, units: Sequence[Unit], are_inside: Mapping[str, bool]) -> None:
+    """Raises BadInput if an image is no file of a disk here, or DEST is none.
+
+    `are_inside` says of each table whether its images are inside tars or Parquet files.
+    """
     if not copying.output.is_local:
         raise BadInput(f"--link: {copying.output.url()} is not on a disk, so nothing can be linked there")
-    for name in selection.facts.tables:
-        if copying.places.are_inside_files(name):
+    for name, is_inside in are_inside.items():
+        if is_inside:
             raise BadInput(f"--link: the images of {name!r} are inside tars or Parquet files; leave --link out to copy")
     columns = [f"{side}uri" for side in layout.sides]
     for _, table in read_units(copying.rows.location, units, columns):
-        for column in columns:
-            for uri in table[column].to_pylist():
-                if local_path(uri) is None:
-                    raise BadInput(f"--link: {uri} is not a file of a disk; leave --link out to copy")
+        for uri in (uri for column in columns for uri in table[column].to_pylist()):
+            if local_path(uri) is None:
+                raise BadInput(f"--link: {uri} is not a file of a disk; leave --link out to copy")

@@ -98,7 +98,7 @@ class _Run:
         return self._finish()
 
     def _open(self) -> bool:
-        """Writes the record; True if DEST is new. Raises RunMismatch if DEST was made with other settings."""
+        """Makes the record; True if DEST is new. Raises RunMismatch if DEST was made with other settings."""
         asked = self._fingerprint()
         saved = RECORD_FILE.read(self.output)
         if saved:
@@ -111,8 +111,6 @@ class _Run:
             fingerprint=asked,
             config=asdict(self.config),
         )
-        if not saved:
-            RECORD_FILE.write(self.output, self.record)
         return saved is None
 
     def _fingerprint(self) -> Mapping[str, Any]:
@@ -134,12 +132,11 @@ class _Run:
                 if counts.num_failed:
                     self.output.remove(f"{PARTS}/{name}")
                     del done[number]
-        self.counts = sum((counts for _, counts in done.values()), Counts())
+        self.counts = _total(done)
         self.pending = [unit for unit in self.units if unit.number not in done]
 
     def _copy(self, *, is_new: bool) -> None:
         """Raises Interrupted after a stop."""
-        RECORD_FILE.write(self.output, self.record)
         places = Places(self.selection)
         with closing(Reader(places, self.config.http_access)) as reader:
             copying = Copying(
@@ -158,21 +155,23 @@ class _Run:
         self.images_per_s = self.progress.rate
         if self.stop.is_set:
             RECORD_FILE.write(self.output, replace(self.record, status="interrupted", finished_at=now()))
-            raise Interrupted(
-                f"{self.progress.done:,} of {self.progress.total:,} are done; the same command goes on from there"
-            )
+            num_done = _total(read_parts(self.output)).num_entries
+            raise Interrupted(f"{num_done:,} of {self.rows.num_rows:,} are done; the same command goes on from there")
 
     def _work(self, copying: Copying, *, is_new: bool) -> None:
         """Returns early after a stop, or raises Abandoned."""
+        are_inside = {name: copying.places.are_inside_files(name) for name in self.selection.facts.tables}
         files, shards = FILE_FORMATS.get(self.config.format), SHARD_FORMATS.get(self.config.format)
         if self.config.link:
             if files is None:
                 raise BadInput(f"--link: {self.config.format} has many images in one file; leave --link out")
-            refuse_links(copying, files, self.units, self.selection)
+            refuse_links(copying, files, self.units, are_inside)
         names = None
         if files and files.naming:
             with self.progress.phase("naming"):
                 names = FileNames(self.rows, self.units, self.selection, files.naming, self.scratch)
+        # Not earlier: until something is copied no setting is bound.
+        RECORD_FILE.write(self.output, self.record)
         with self.progress.phase("copying"), self.stop.draining():
             self.progress.expect(total=self.rows.num_rows, done=self.counts.num_entries, failed=self.counts.num_failed)
             if files:
@@ -203,7 +202,7 @@ class _Run:
         return dict(errors.most_common()), tuple(first)
 
     def _report(self, notes: Mapping[str, int], errors: Mapping[str, int]) -> MaterializeReport:
-        counts = sum((counts for _, counts in read_parts(self.output).values()), Counts())
+        counts = _total(read_parts(self.output))
         return MaterializeReport(
             output=self.output.url(),
             format=self.config.format,
@@ -221,6 +220,10 @@ class _Run:
             phase_s={name: round(seconds, 2) for name, seconds in self.progress.phase_s.items()},
             max_failed=self.config.max_failed,
         )
+
+
+def _total(parts: Mapping[int, tuple[str, Counts]]) -> Counts:
+    return sum((counts for _, counts in parts.values()), Counts())
 
 
 def refuse_other_kind(selection: Selection, config: MaterializeConfig) -> None:

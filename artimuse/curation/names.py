@@ -68,17 +68,15 @@ def safe_name(image_id: str, file_format: str | None, rule: NameRule, *, table_n
     """
     known = image_id if _suffix(image_id) else image_id + suffix_of_format(file_format)
     wanted = known.replace("/", "_") if rule.is_flat else known
-    segments = [_safe_segment(segment) for segment in wanted.split("/") if segment]
-    inside = "/".join(segments)
-    if table_name is None and not rule.folder and segments and segments[0].casefold() in OWN_NAMES:
-        inside = _escape(inside[0]) + inside[1:]
-    if not segments:
-        inside = "%"
-    is_mapped = inside != known
-    folder = "" if table_name is None else f"{_safe_segment(table_name)}/"
-    name = rule.folder + folder + inside
-    if len(name.encode()) > MAX_NAME_BYTES:
-        name, is_mapped = rule.folder + folder + segments[-1], True
+    segments = [_safe_segment(segment) for segment in wanted.split("/") if segment] or ["%"]
+    is_mapped = "/".join(segments) != known
+    above = [] if table_name is None else [_safe_segment(table_name.replace("/", "_"))]
+    if len("/".join(segments).encode()) > MAX_NAME_BYTES:
+        segments, is_mapped = segments[-1:], True
+    name = "/".join([*above, *segments])
+    if not rule.folder and name.partition("/")[0].casefold() in OWN_NAMES:
+        name, is_mapped = _escape(name[0]) + name[1:], True
+    name = rule.folder + name
     if (is_mapped and _is_long(known)) or _TAGGED.search(name):
         return SafeName(tagged(name, f"{table_name}/{image_id}"), is_mapped=True)
     return SafeName(name, is_mapped=is_mapped)
