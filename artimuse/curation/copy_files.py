@@ -16,7 +16,7 @@ from artimuse.curation.collisions import Collisions
 from artimuse.curation.copying import Copying
 from artimuse.curation.formats.interface import FileFormat, Rows
 from artimuse.curation.images import Entry, Failure, Wanted, failures
-from artimuse.curation.names import NameRule, SafeName, safe_name, suffix_of_format, tagged
+from artimuse.curation.names import NameRule, SafeName, safe_name, suffix_of_format, suffix_of_name, tagged
 from artimuse.curation.selection import Selection
 from artimuse.curation.units import Counts, Outcome, Unit, read_units, write_part
 from artimuse.errors import BadInput, BadOutput
@@ -82,7 +82,7 @@ class FileCopier:
                 if entry.number == begun[0].end - 1:
                     write_part(self.output, begun.popleft(), outcomes, counts)
                     outcomes, counts = [], Counts()
-                self.copying.heed_stop()
+                self.copying.heed()
 
     def _entries(self, units: Sequence[Unit], begun: deque[Unit]) -> Iterator[Entry]:
         for unit, entries in self.copying.entries(self.layout, units):
@@ -93,8 +93,8 @@ class FileCopier:
 
     def _copy(self, entry: Entry, read: Callable[[], list[bytes | Failure]]) -> tuple[list[Outcome], Counts]:
         """Runs in a thread."""
-        if self.looks_first and self.names:
-            files = self.layout.files(entry, [""])
+        if self.looks_first:
+            files = self.layout.files(entry, [""] * len(entry.images))
             if all(self._is_there(file, image) for file, image in zip(files, entry.images)):
                 return self._done(entry, files)
         data = read()
@@ -123,8 +123,8 @@ class FileCopier:
         return found, Counts(1, num_mapped=entry.is_mapped, num_bare=is_bare, num_unread=num_unread)
 
     def _is_there(self, file: str, image: Wanted) -> bool:
-        if not self.output.exists(file):
-            return False
+        if not suffix_of_name(file) or not self.output.exists(file):
+            return False  # what suffix it has may be known only when the image has been read
         if self.output.is_local:
             return hashlib.sha256(self.output.read(file)).hexdigest() == image.sha256
         # A store shows whole objects only, so one of our names and of this size is ours.

@@ -44,11 +44,11 @@ class Copying:
         for unit, table in read_units(self.rows.location, units, columns):
             if self.stop.is_set:
                 return
-            self.lock.check()
             yield unit, self._entries(layout, unit, table, kept)
 
-    def heed_stop(self) -> None:
-        """Raises Abandoned if what is in flight has had its time."""
+    def heed(self) -> None:
+        """Raises Abandoned if what is in flight has had its time, OutputLocked if another run has taken over."""
+        self.lock.check()
         if self.stop.left_s == 0:
             raise Abandoned
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.curation.materialized import (
@@ -182,6 +183,23 @@ def test_other_settings_on_the_same_dest_are_refused(selection: str, tmp_path: P
     assert "selection: another one than OUTPUT has" in refusal(other, tmp_path / "to", "folder", capsys=capsys)
     Path(selection).rename(tmp_path / "moved.parquet")
     assert materialize(f"{tmp_path}/moved.parquet", tmp_path / "to", "folder", capsys=capsys)["num_new"] == 0
+
+
+def test_a_finished_run_is_left_as_it_is(selection: str, tmp_path: Path, capsys: Capture):
+    first = materialize(selection, tmp_path / "to", "imagefolder", capsys=capsys)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "to").rglob("*") if path.name != ".lock"}
+    again = materialize(selection, tmp_path / "to", "imagefolder", capsys=capsys)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert again["num_copied"] == first["num_copied"]
+
+
+def test_a_selection_that_is_not_whole_is_not_called_done(
+    selection: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("artimuse.curation.units.ROWS_PER_UNIT", 5)
+    rows = pq.read_table(selection)
+    pq.write_table(rows.slice(0, 7), selection)
+    assert "5 of 12 are done although the run has ended" in refusal(selection, tmp_path / "to", "folder", capsys=capsys)
 
 
 def test_formats_of_the_other_kind_are_refused(selection: str, tmp_path: Path, capsys: Capture):

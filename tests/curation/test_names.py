@@ -73,7 +73,8 @@ def test_long_keys_are_cut_and_stay_apart():
 def test_a_table_is_a_folder_where_there_are_several():
     assert name("a.jpg", table_name="CON.1") == "%43ON.1/a.jpg"
     assert name("a/b.jpg", rule=NameRule(folder="images/"), table_name="t") == "images/t/a/b.jpg"
-    assert name("a/b.jpg", rule=NameRule(is_flat=True)) == "a_b.jpg"
+    assert name("a/b.jpg", rule=NameRule(is_flat=True)) == "a-b.jpg"
+    assert name("a/b.jpg", rule=NameRule(is_flat=True), table_name="t") == "t-a-b.jpg"
 
 
 HOSTILE = st.text(st.sampled_from("aA.~/\\:\x00 %éé☃Cc0n") | st.characters(exclude_categories=["Cs"]), max_size=80)

@@ -10,10 +10,9 @@ from PIL import Image
 
 from artimuse.curation.selection import Selection
 from tests.curation.materialized import digest, files, materialize, parts, pictures, scored_pictures, select
-from tests.curation.test_formats import datasets, raw
+from tests.curation.test_formats import raw
 from tests.pictures import encoded, picture
 
-__all__ = ["datasets"]
 Capture = pytest.CaptureFixture[str]
 NUM_IMAGES = 12
 IDS = [f"{number:02d}" + (".png" if number % 2 else "") for number in range(NUM_IMAGES)]

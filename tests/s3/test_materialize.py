@@ -8,7 +8,7 @@ import pytest
 from artimuse.cli import main
 from artimuse.errors import BadOutput
 from artimuse.io.folder import Folder
-from tests.curation.materialized import materialize, score, select
+from tests.curation.materialized import materialize, refusal, score, select
 from tests.pictures import encoded, picture
 from tests.s3.fault_proxy import Fault, fault_proxy
 from tests.s3.server import BUCKET, Server, connect
@@ -55,6 +55,13 @@ def test_the_bytes_are_those_of_the_store(
     chosen = select(table, to=tmp_path / "selection.parquet")
     materialize(chosen, f"s3://{BUCKET}/to/{source}", "folder", capsys=capsys)
     assert objects(stored, f"to/{source}") == EXPECTED[source]
+
+
+def test_a_dest_with_other_objects_is_refused(stored: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    stored.put({"taken/below/x.txt": b"mine"})
+    chosen = select(score(f"s3://{BUCKET}/from/tars/0.tar", tmp_path / "table"), to=tmp_path / "selection.parquet")
+    said = refusal(chosen, f"s3://{BUCKET}/taken", "folder", capsys=capsys)
+    assert "has files of its own (below)" in said
 
 
 @pytest.mark.parametrize("layout", ["folder", "webdataset"])
