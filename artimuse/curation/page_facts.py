@@ -142,8 +142,10 @@ def twin_galleries(connection: duckdb.DuckDBPyConnection, seed: int) -> tuple[li
     return found, int((counts > 1).sum()), len(rows)
 
 
-def image_rows(connection: duckdb.DuckDBPyConnection, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Row]:
-    """The whole rows of these images."""
+def image_rows(
+    connection: duckdb.DuckDBPyConnection, places: Sequence[tuple[str, int]], relation: str = "rows"
+) -> dict[tuple[str, int], Row]:
+    """The whole rows of these images, which are all in the relation."""
     wanted: dict[str, list[int]] = {}
     for name, number in places:
         wanted.setdefault(name, []).append(number)
@@ -151,7 +153,7 @@ def image_rows(connection: duckdb.DuckDBPyConnection, places: Sequence[tuple[str
     for name, numbers in wanted.items():
         # Numbers in the query, so that DuckDB reads only the files and row groups that may have them.
         listed = ", ".join(map(str, sorted(set(numbers))))
-        rows = connection.execute(f"SELECT * FROM rows WHERE table_name = ? AND row_number IN ({listed})", [name])
+        rows = connection.execute(f"SELECT * FROM {relation} WHERE table_name = ? AND row_number IN ({listed})", [name])
         names = [column for column, *_ in rows.description or ()]
         for values in rows.fetchall():
             row = dict(zip(names, values))

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 import duckdb
@@ -26,12 +25,12 @@ from artimuse.curation.page_facts import (
 )
 from artimuse.curation.page_images import PageImages
 from artimuse.curation.page_runs import describe_run
+from artimuse.curation.pages.location import page_location
 from artimuse.curation.pages.render import render
 from artimuse.curation.selection import Selection, SelectionFacts
 from artimuse.curation.tables import ScoreTable, find_tables, opened, own_column
 from artimuse.curation.thumbnails import thumbnails
 from artimuse.errors import BadInput
-from artimuse.io.folder import Folder
 from artimuse.runs.progress import RunProgress
 from artimuse.table.dictionary import data_dictionary
 
@@ -103,7 +102,7 @@ def run(config: PageConfig, console: Console) -> PageReport:
         footer=f"Written by artimuse {__version__}. It shows {len(set(places)):,} of {facts.num_scored:,} images, drawn"
         f" with seed {config.seed}. This file needs no network and no other file.",
     )
-    folder, name = _destination(config, tables)
+    folder, name = (tables[0].output, PAGE) if config.to is None else page_location(config.to, "report")
     data = page.encode()
     folder.write(name, data)
     return PageReport(
@@ -112,15 +111,6 @@ def run(config: PageConfig, console: Console) -> PageReport:
         num_pictures=len(set(places)),
         num_missing=images.num_missing,
     )
-
-
-def _destination(config: PageConfig, tables: Sequence[ScoreTable]) -> tuple[Folder, str]:
-    if config.to is None:
-        return tables[0].output, PAGE
-    name = PurePosixPath(config.to).name
-    if not name.endswith(".html"):
-        raise BadInput(f"--to {config.to}: a page is an HTML file; name it {name or 'report'}.html")
-    return Folder.at(config.to.removesuffix(name).rstrip("/") or "."), name
 
 
 def _create_shown(

@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Any
 
 import vl_convert
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from artimuse.runs.terminal import without_controls
@@ -25,7 +25,7 @@ def render(template: str, *, plots: dict[str, Any], details: list[dict[str, Any]
     scripts = [_library(), _text("page.js")]
     page = (
         _environment()
-        .from_string(_text(template))
+        .get_template(template)
         .render(
             style=Markup(_text("page.css")),
             scripts=[Markup(script) for script in scripts],
@@ -62,7 +62,12 @@ def _text(name: str) -> str:
 @cache
 def _environment() -> Environment:
     return Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_visible
+        loader=FunctionLoader(_text),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_visible,
     )
 
 
