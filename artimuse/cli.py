@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "select": ("artimuse.configs.select:SelectConfig", "artimuse.curation.select:run"),
     "report": ("artimuse.configs.report:PageConfig", "artimuse.curation.report:run"),
     "compare": ("artimuse.configs.compare:CompareConfig", "artimuse.curation.compare:run"),
+    "materialize": ("artimuse.configs.materialize:MaterializeConfig", "artimuse.curation.materialize:run"),
     "train": ("artimuse.configs.train:TrainConfig", "artimuse.training.train:run"),
     "export": ("artimuse.configs.export:ExportConfig", "artimuse.training.export.export:run"),
     "bench": ("artimuse.configs.bench:BenchConfig", "artimuse.bench.run:run"),
@@ -92,7 +93,7 @@ def _overview() -> str:
     lines = [f"artimuse {__version__}: aesthetics scores and texts for image collections", ""]
     for verb, (config_class, _) in VERBS.items():
         summary = (_resolve(config_class).__doc__ or "").splitlines()[0]
-        lines.append(f"  artimuse {verb:<8} {summary}")
+        lines.append(f"  artimuse {verb:<11} {summary}")
     return "\n".join([*lines, "", "artimuse COMMAND --help lists the options of a command."])
 
 

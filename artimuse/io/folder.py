@@ -114,6 +114,15 @@ class Folder:
             names = self._store.names(self.path(subfolder), prefix=prefix)
         return sorted(name for name in names if not name.endswith(UNFINISHED_SUFFIX))
 
+    def entries(self) -> list[str]:
+        """Sorted base names of the files and folders directly inside; none without the folder itself."""
+        with self._explained("", "listed"):
+            try:
+                found = self._store.entries(self.path())
+            except FileNotFoundError:
+                return []
+        return sorted(entry["name"].rstrip("/").rpartition("/")[2] for entry in found)
+
     def remove(self, name: str) -> None:
         """Does nothing if there is no such file."""
         with self._explained(name, "removed"):
