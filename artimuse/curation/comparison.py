@@ -67,9 +67,9 @@ class Difference:
 
     mean: float
     low: float
-    """The 95 % interval is from here"""
+    """Lower end of the 95 % interval."""
     high: float
-    """to here."""
+    """Upper end of the 95 % interval."""
     num_independent: int
     """How many clusters the interval is from: pairs, or prompts where images of one prompt are a cluster. Without
     pairs, of the table that has fewer. More than 10,000 are resampled as 10,000 groups."""
@@ -183,7 +183,17 @@ class CompareReport:
             "B is",
             f"better in {shares.better:.1%} of {kind}, equal in {shares.equal:.1%}, worse in {shares.worse:.1%}",
         )
-        yield "interval", f"bootstrap of {self.difference.num_independent:,} independent parts, seed {self.seed}"
+        yield "interval", self._interval()
+
+    def _interval(self) -> str:
+        num_clusters = f"{self.difference.num_independent:,}"
+        if self.pairs is None:
+            return (
+                f"bootstrap of images, those of one prompt together: {num_clusters} clusters or more, seed {self.seed}"
+            )
+        if self.difference.num_independent < self.pairs.num_pairs:
+            return f"bootstrap of {num_clusters} clusters: pairs of one prompt together, seed {self.seed}"
+        return f"bootstrap of {num_clusters} pairs, seed {self.seed}"
 
 
 def _table(num_columns: int) -> Table:
