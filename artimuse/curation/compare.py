@@ -21,7 +21,6 @@ from artimuse.curation.measures import (
     read_distribution,
     unpaired_shares,
 )
-from artimuse.curation.pages.location import page_location
 from artimuse.curation.pairing import IMAGE_KEY, Pairing, make_images, pair_by, pair_what_matches
 from artimuse.curation.tables import ScoreTable, find_tables, opened
 from artimuse.errors import BadInput
@@ -41,7 +40,13 @@ def run(config: CompareConfig, console: Console) -> CompareReport:
         replace(find_tables([location])[0], name=letter)
         for letter, location in zip("AB", (config.table_a, config.table_b))
     ]
-    destination = None if config.to is None else page_location(config.to, "compare")
+    destination = None
+    if config.to is not None:
+        # With its libraries for plots only where there are plots.
+        from artimuse.curation.pages.location import page_location, refuse_other_file
+
+        destination = page_location(config.to, "compare")
+        refuse_other_file(*destination)
     with opened(tables) as connection, RunProgress(console).phase("comparing"):
         distributions = read_distribution(connection, "rows_0"), read_distribution(connection, "rows_1")
         _refuse_too_few(tables, distributions)
@@ -52,11 +57,10 @@ def run(config: CompareConfig, console: Console) -> CompareReport:
         report = _report(connection, tables, distributions, pairing, config.seed)
         if destination is None:
             return report
-        # With its libraries for plots only where there are plots.
         from artimuse.curation.compare_page import compare_page
 
         folder, name = destination
-        folder.write(name, compare_page(connection, tables, report, pairing, distributions).encode())
+        folder.write(name, compare_page(connection, tables, report, pairing, distributions))
         return replace(report, page=folder.url(name))
 
 

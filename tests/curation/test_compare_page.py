@@ -72,7 +72,7 @@ def test_images_of_both_tables_stand_side_by_side(generators: Path):
         "A: 25.jpg, score 50.0",
         "B: 25.jpg, score 60.5",
     ]
-    details = page.scripts["details"]
+    details = page.scripts["details"]["images"]
     assert {detail["facts"][0][1] for detail in details} == {"A", "B"}
 
 
@@ -93,7 +93,7 @@ def test_equal_tables_have_no_plot_of_differences_and_unpaired_ones_neither(gene
     page, _ = write_page(generators, "a", "c")
     assert "neither files nor prompts match" in numbers(page)
     assert list(page.scripts["plots"]) == ["plot-both"]
-    assert page.scripts["details"] == []
+    assert page.scripts["details"]["images"] == []
 
 
 def test_pictures_are_in_the_page(tmp_path: Path):
@@ -111,3 +111,11 @@ def test_a_page_of_another_kind_is_refused_before_anything_is_compared(generator
     config = CompareConfig(table_a=str(generators / "a"), table_b=str(generators / "b"), to="page.pdf")
     with pytest.raises(BadInput, match=r"--to page.pdf: a page is an HTML file; name it page.pdf.html"):
         run(config, Console(file=io.StringIO()))
+
+
+def test_an_earlier_page_is_replaced_and_any_other_file_is_not(generators: Path):
+    write_page(generators)
+    write_page(generators)
+    (generators / "page.html").write_text("<html>my diary</html>")
+    with pytest.raises(BadInput, match="a file that is no such page is there"):
+        write_page(generators)
