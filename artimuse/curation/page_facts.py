@@ -1,217 +1,162 @@
-"""What the page about score tables shows, as numbers: aggregates of all rows, and a bounded number of single ones."""
+"""What the page says of all rows: aggregates that DuckDB streams, of narrow columns only.
 
-from collections.abc import Sequence
+They look at two relations: `rows` has all rows, `shown` those with a score that the selection keeps, if there is one.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 
-from artimuse.curation.near_duplicates import near_duplicates
 from artimuse.curation.tables import identifier
+from artimuse.table.facts import BINS_PER_POINT, NUM_BINS, score_quantiles
 
-NUM_EACH = 12
-"""Images of a gallery of the best, of the worst and of the least sure."""
-NUM_BANDS = 10
-NUM_PER_BAND = 8
-MOST_GROUPS = 20
-"""Values of --by that are compared; the most frequent ones."""
-NUM_EXAMPLES = 5
+MOST_POINTS = 1500
+"""More images than this are shown as squares of a grid, no longer as points."""
+SCORE_STEP, STD_STEP = 2, 1
+"""Sides of a square, points."""
+MOST_VALUES = 20
+"""Values of --by that are compared."""
+MOST_EXAMPLES = 5
 """Failed images that are named for each error code."""
-NEAR_DISTANCE = 6
-"""Bits."""
-MOST_HASHES = 100_000
-"""Images among which near duplicates are looked for."""
-MOST_TWIN_GROUPS = 8
-MOST_TWINS = 6
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-# Hundredths of a point: quantiles of any number of rows from a histogram.
-_BIN = 0.01
+NO_VALUE = "(no value)"
 
 Row = dict[str, Any]
+# Rows in each hundredth of a point.
+Histogram = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PageFacts:
-    """All scores are in points."""
+@dataclass(frozen=True, slots=True)
+class TableFacts:
+    """The rows of one table."""
 
     num_rows: int
     num_scored: int
     num_described: int
-    histogram: list[Row]
-    """`table_name`, `kind` (all or kept), `low` of a bin of one point, `count`."""
-    quantiles: dict[str, dict[float, float]]
-    """Table -> quantile -> score."""
-    uncertainty: list[Row]
-    """`score` and `score_std` of the lower edges of bins of 2 and 1 points, `count`."""
-    groups: list[Row]
-    """`value`, `count`, `mean` and the quantiles `q05` to `q95` of each value of --by; empty without it."""
-    num_values: int
-    """How many values --by has."""
-    failures: list[Row]
-    """`error_code`, `count`, `examples`: each `image_id`, `error`."""
+    scores: Histogram
+    kept: Histogram | None
+    """Of the rows that the selection keeps; None without a selection."""
+
+    @property
+    def quantiles(self) -> Mapping[str, float]:
+        return score_quantiles(self.scores)
 
 
 @dataclass(frozen=True, slots=True)
-class Gallery:
-    """Some images, whose rows are fetched together."""
+class Group:
+    """The images with one value of --by."""
 
-    title: str
-    note: str
-    places: tuple[tuple[str, int], ...]
-    """table_name and row_number."""
+    value: str
+    count: int
+    mean: float
+    quantiles: Mapping[str, float]
 
 
-def read_facts(
-    connection: duckdb.DuckDBPyConnection, names: Sequence[str], by: str | None, *, has_selection: bool
-) -> PageFacts:
-    """Aggregates over the view `rows`; `shown` has the rows that a selection keeps, or all that have a score."""
-    [(num_rows, num_scored, num_described)] = connection.execute(
-        "SELECT count(*), count(score), count(texts_truncated) FROM rows"
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """The most frequent values of --by, the best mean first."""
+
+    by: str
+    num_values: int
+    """All that there are."""
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The images with one error code."""
+
+    code: str
+    count: int
+    examples: tuple[tuple[str, str], ...]
+    """image_id and what is wrong."""
+
+
+def read_tables(connection: duckdb.DuckDBPyConnection, names: list[str], *, has_selection: bool) -> list[TableFacts]:
+    """Facts of the tables, in the order of the names."""
+    counts = connection.execute(
+        "SELECT table_name, count(*), count(score), count(texts_truncated) FROM rows GROUP BY table_name"
     ).fetchall()
-    groups, num_values = _groups(connection, by)
-    return PageFacts(
-        num_rows=num_rows,
-        num_scored=num_scored,
-        num_described=num_described,
-        histogram=_histogram(connection, has_selection=has_selection),
-        quantiles=_quantiles(connection, names),
-        uncertainty=_rows(
-            connection,
-            """
-            SELECT least(floor(score / 2) * 2, 98)::DOUBLE AS score, floor(score_std)::DOUBLE AS score_std,
-                count(*) AS count
-            FROM shown GROUP BY 1, 2 ORDER BY 1, 2
-            """,
-        ),
-        groups=groups,
-        num_values=num_values,
-        failures=_rows(
-            connection,
-            f"""
-            SELECT error_code, count(*) AS count,
-                min({{'row_number': row_number, 'image_id': image_id, 'error': error}}, {NUM_EXAMPLES}) AS examples
-            FROM rows WHERE error_code IS NOT NULL GROUP BY error_code ORDER BY count DESC, error_code
-            """,
-        ),
-    )
-
-
-def galleries(connection: duckdb.DuckDBPyConnection, seed: int) -> list[Gallery]:
-    """The images that the page shows, each in the order in which it shows them."""
-    drawn = f"md5_number_lower(concat({seed}, ':', table_name, ':', row_number))"
-    found = [
-        _ordered(connection, "The best", "highest score first", "score DESC"),
-        _ordered(connection, "The worst", "lowest score first", "score"),
-        _ordered(connection, "The least sure", "widest distribution first", "score_std DESC"),
+    counted = {name: (num_rows, num_scored, num_described) for name, num_rows, num_scored, num_described in counts}
+    scores = _histograms(connection, "rows", "table_name")
+    kept = _histograms(connection, "shown", "table_name") if has_selection else {}
+    nothing = np.zeros(NUM_BINS, dtype=np.int64)
+    return [
+        TableFacts(*counted[name], scores.get(name, nothing), kept.get(name, nothing) if has_selection else None)
+        for name in names
     ]
-    width = 100 // NUM_BANDS
+
+
+def bars(histogram: Histogram, width: int) -> list[int]:
+    """Rows in each so many points, of which 100 is a multiple. A score of 100 is in the last bar."""
+    sums = histogram[:-1].reshape(-1, width * BINS_PER_POINT).sum(axis=1)
+    sums[-1] += histogram[-1]
+    counts: list[int] = sums.tolist()
+    return counts
+
+
+def read_uncertainty(connection: duckdb.DuckDBPyConnection) -> list[Row]:
+    """`score` and `score_std` of each image, or of the lower left corner of each square with the `count` in it."""
+    points = "SELECT score::DOUBLE AS score, score_std::DOUBLE AS score_std FROM shown WHERE score_std IS NOT NULL"
+    few = _rows(connection, f"{points} LIMIT {MOST_POINTS + 1}")
+    if len(few) <= MOST_POINTS:
+        return sorted(few, key=lambda row: (row["score"], row["score_std"]))
+    return _rows(
+        connection,
+        f"""
+        SELECT least(floor(score / {SCORE_STEP}) * {SCORE_STEP}, {100 - SCORE_STEP}) AS score,
+            floor(score_std / {STD_STEP}) * {STD_STEP} AS score_std, count(*) AS count
+        FROM ({points}) GROUP BY 1, 2 ORDER BY 1, 2
+        """,
+    )
+
+
+def read_groups(connection: duckdb.DuckDBPyConnection, by: str) -> Groups:
+    """`by` is a column of the tables."""
+    value = f"coalesce({identifier(by)}::VARCHAR, '{NO_VALUE}')"
+    [(num_values,)] = connection.execute(f"SELECT count(*) FROM (SELECT {value} FROM shown GROUP BY 1)").fetchall()
+    # The scores of the most frequent values only: a column of prompts may have as many values as rows.
+    connection.execute(f"""
+        CREATE TEMP TABLE frequent AS
+        SELECT {value} AS value, avg(score)::DOUBLE AS mean FROM shown GROUP BY 1 ORDER BY count(*) DESC, 1
+        LIMIT {MOST_VALUES}
+    """)
+    means = connection.execute("SELECT value, mean FROM frequent ORDER BY mean DESC, value").fetchall()
+    relation = f"(SELECT {value} AS value, score FROM shown WHERE {value} IN (SELECT value FROM frequent))"
+    histograms = _histograms(connection, relation, "value")
+    return Groups(
+        by,
+        num_values,
+        tuple(
+            Group(name, int(histograms[name].sum()), mean, score_quantiles(histograms[name])) for name, mean in means
+        ),
+    )
+
+
+def read_failures(connection: duckdb.DuckDBPyConnection) -> list[Failure]:
+    """The most frequent code first."""
     rows = connection.execute(f"""
-        SELECT band, table_name, row_number, count FROM (
-            SELECT *, least(floor(score / {width}), {NUM_BANDS - 1})::INTEGER AS band,
-                row_number() OVER (PARTITION BY band ORDER BY {drawn}) AS place,
-                count(*) OVER (PARTITION BY band) AS count
-            FROM (SELECT table_name, row_number, score FROM shown)
-        ) WHERE place <= {NUM_PER_BAND} ORDER BY band DESC, score DESC
+        SELECT error_code, count(*),
+            min({{'row_number': row_number, 'image_id': image_id, 'error': coalesce(error, '')}}, {MOST_EXAMPLES})
+        FROM rows WHERE error_code IS NOT NULL GROUP BY error_code ORDER BY count(*) DESC, error_code
     """).fetchall()
-    for band in dict.fromkeys(band for band, *_ in rows):
-        members = tuple((name, number) for found_band, name, number, _ in rows if found_band == band)
-        count = next(count for found_band, *_, count in rows if found_band == band)
-        note = f"{count:,} images" if count > len(members) else "all of them"
-        found.append(Gallery(f"{band * width} to {(band + 1) * width}", note, members))
-    return [gallery for gallery in found if gallery.places]
+    return [
+        Failure(code, count, tuple((example["image_id"], example["error"]) for example in examples))
+        for code, count, examples in rows
+    ]
 
 
-def twin_galleries(connection: duckdb.DuckDBPyConnection, seed: int) -> tuple[list[Gallery], int, int]:
-    """The largest groups of near duplicates; how many groups there are, among how many images."""
-    rows = connection.sql(f"""
-        SELECT table_name, row_number, phash FROM shown WHERE phash IS NOT NULL
-        ORDER BY md5_number_lower(concat({seed}, ':', table_name, ':', row_number)) LIMIT {MOST_HASHES}
-    """).to_arrow_table()
-    if not len(rows):
-        return [], 0, 0
-    _, group, counts = np.unique(
-        near_duplicates(rows["phash"].to_numpy(), NEAR_DISTANCE), return_inverse=True, return_counts=True
-    )
-    largest = [index for index in np.argsort(-counts, kind="stable")[:MOST_TWIN_GROUPS] if counts[index] > 1]
-    found = []
-    for index in largest:
-        members = rows.take(np.flatnonzero(group == index)[:MOST_TWINS]).to_pylist()
-        places = tuple((row["table_name"], row["row_number"]) for row in members)
-        found.append(Gallery(f"{counts[index]:,} alike", "", places))
-    return found, int((counts > 1).sum()), len(rows)
-
-
-def image_rows(connection: duckdb.DuckDBPyConnection, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Row]:
-    """The whole rows of these images."""
-    wanted: dict[str, list[int]] = {}
-    for name, number in places:
-        wanted.setdefault(name, []).append(number)
-    found: dict[tuple[str, int], Row] = {}
-    for name, numbers in wanted.items():
-        # Numbers in the query, so that DuckDB reads only the files and row groups that may have them.
-        listed = ", ".join(map(str, sorted(set(numbers))))
-        rows = connection.execute(f"SELECT * FROM rows WHERE table_name = ? AND row_number IN ({listed})", [name])
-        names = [column for column, *_ in rows.description or ()]
-        for values in rows.fetchall():
-            row = dict(zip(names, values))
-            found[name, row["row_number"]] = row
+def _histograms(connection: duckdb.DuckDBPyConnection, relation: str, key: str) -> dict[str, Histogram]:
+    found: dict[str, Histogram] = {}
+    for name, place, count in connection.execute(
+        f"SELECT {key}, round(score * {BINS_PER_POINT})::INTEGER AS place, count(*) FROM {relation}"
+        " WHERE score IS NOT NULL GROUP BY ALL"
+    ).fetchall():
+        found.setdefault(name, np.zeros(NUM_BINS, dtype=np.int64))[place] = count
     return found
-
-
-def _ordered(connection: duckdb.DuckDBPyConnection, title: str, note: str, order: str) -> Gallery:
-    places = connection.execute(
-        f"SELECT table_name, row_number FROM shown ORDER BY {order}, table_name, row_number LIMIT {NUM_EACH}"
-    ).fetchall()
-    return Gallery(title, note, tuple(places))
-
-
-def _histogram(connection: duckdb.DuckDBPyConnection, *, has_selection: bool) -> list[Row]:
-    query = """
-        SELECT table_name, '{kind}' AS kind, least(floor(score), 99)::INTEGER AS low, count(*) AS count
-        FROM {relation} WHERE score IS NOT NULL GROUP BY ALL ORDER BY ALL
-    """
-    found = _rows(connection, query.format(kind="all", relation="rows"))
-    if has_selection:
-        found += _rows(connection, query.format(kind="kept", relation="shown"))
-    return found
-
-
-def _quantiles(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> dict[str, dict[float, float]]:
-    bins = _rows(
-        connection,
-        f"""
-        SELECT table_name, round(score / {_BIN})::INTEGER AS bin, count(*) AS count
-        FROM rows WHERE score IS NOT NULL GROUP BY ALL ORDER BY ALL
-        """,
-    )
-    found = {}
-    for name in names:
-        values = np.array([row["bin"] * _BIN for row in bins if row["table_name"] == name])
-        if not len(values):
-            continue
-        cumulative = np.cumsum([row["count"] for row in bins if row["table_name"] == name])
-        places = np.searchsorted(cumulative, np.array(QUANTILES) * cumulative[-1])
-        found[name] = {q: float(values[place]) for q, place in zip(QUANTILES, places)}
-    return found
-
-
-def _groups(connection: duckdb.DuckDBPyConnection, by: str | None) -> tuple[list[Row], int]:
-    if by is None:
-        return [], 0
-    column = identifier(by)
-    [(num_values,)] = connection.execute(f"SELECT count(DISTINCT {column}) FROM shown").fetchall()
-    found = _rows(
-        connection,
-        f"""
-        SELECT coalesce({column}::VARCHAR, 'none') AS value, count(*) AS count, avg(score)::DOUBLE AS mean,
-            approx_quantile(score, 0.05)::DOUBLE AS q05, approx_quantile(score, 0.25)::DOUBLE AS q25,
-            approx_quantile(score, 0.5)::DOUBLE AS q50, approx_quantile(score, 0.75)::DOUBLE AS q75,
-            approx_quantile(score, 0.95)::DOUBLE AS q95
-        FROM shown GROUP BY 1 ORDER BY count DESC, value LIMIT {MOST_GROUPS}
-        """,
-    )
-    return sorted(found, key=lambda row: -row["mean"]), num_values
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[Row]:

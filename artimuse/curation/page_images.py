@@ -1,22 +1,23 @@
 """Single images on the page: what a card shows, and what the script shows of one that is opened."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from artimuse.attributes import ATTRIBUTES
-from artimuse.curation.page_facts import Gallery, Row
-from artimuse.curation.tables import SCORE_VALUES, TABLE_NAME
-from artimuse.curation.thumbnails import Place
-from artimuse.runs.terminal import without_controls
-from artimuse.table.schema import SCORE_COLUMNS
+from artimuse.curation.page_galleries import Gallery, Place
+from artimuse.curation.page_values import name_of, shown
+from artimuse.curation.tables import TABLE_NAME, ScoreTable
+from artimuse.curation.thumbnails import Thumbnail
 
-MOST_CHARS = 4_000
-"""Of one text on the page."""
-_NAMES = {attribute.slug: attribute.name for attribute in ATTRIBUTES}
-_LAST = ("uri", "width", "height", "format", "bytes", "sha256")
-_HIDDEN = {"row_number", "image_id", "status", "error_code", "error", "score", "score_std", "score_probs", "phash"}
-_HIDDEN |= {"attempt", "texts_truncated", "score_entropy", SCORE_VALUES, TABLE_NAME}
+MOST_FACTS = 40
+MAX_IMAGE_CHARS = 12_000
+"""Of all texts and facts of one image together; beyond that, each is cut short."""
+_SHORT_CHARS = 150
+
+# Said elsewhere in the dialog, or of no use to a reader.
+_LEFT_OUT = {TABLE_NAME, "image_id", "status", "error_code", "error", "score", "score_std", "score_probs", "phash"}
+_LEFT_OUT |= {"texts_truncated", "attempt", "width", "height", "bytes", *(attribute.slug for attribute in ATTRIBUTES)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,66 +29,95 @@ class Card:
     name: str
     score: str
     std: str
-    thumbnail: str | None
+    thumbnail: Thumbnail
+    is_first: bool
+    """False where another card before has the same picture: the page holds it once."""
+
+    @property
+    def ratio(self) -> float:
+        """Width by height, within what a row of pictures can take."""
+        if self.thumbnail.url is None:
+            return 1.0
+        return round(min(max(self.thumbnail.width / self.thumbnail.height, 0.4), 3.5), 3)
 
 
 class PageImages:
     """The images of all galleries; one that is in several is told of once."""
 
-    def __init__(self, rows: Mapping[Place, Row], thumbnails: Mapping[Place, str | None]) -> None:
-        self._numbers = {place: number for number, place in enumerate(rows)}
+    def __init__(
+        self,
+        tables: Sequence[ScoreTable],
+        rows: Mapping[Place, Mapping[str, Any]],
+        thumbnails: Mapping[Place, Thumbnail],
+    ) -> None:
         self._rows = rows
         self._thumbnails = thumbnails
-        self.details = [_detail(row) for row in rows.values()]
-        """What the page's script shows, by the number of the card."""
+        self._numbers: dict[Place, int] = {}
+        self._values = {table.name: table.values for table in tables}
 
     @property
     def num_missing(self) -> int:
-        return sum(thumbnail is None for thumbnail in self._thumbnails.values())
+        return sum(thumbnail.url is None for thumbnail in self._thumbnails.values())
 
-    def part(self, gallery: Gallery) -> dict[str, Any]:
-        return {"title": gallery.title, "note": gallery.note, "members": [self._card(p) for p in gallery.places]}
+    @property
+    def num_images(self) -> int:
+        return len(self._numbers)
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What the page's script shows, by the number of the card. Call it after all cards are made."""
+        has_several = len(self._values) > 1
+        images = [_detail(self._rows[place], has_several=has_several) for place in self._numbers]
+        return {"images": images, "values": self._values}
+
+    def cards(self, gallery: Gallery) -> list[Card]:
+        return [self._card(place) for place in gallery.places if place in self._rows]
 
     def _card(self, place: Place) -> Card:
         row = self._rows[place]
+        is_first = place not in self._numbers
         return Card(
-            number=self._numbers[place],
-            name=_cut(row["image_id"], 200),
+            number=self._numbers.setdefault(place, len(self._numbers)),
+            name=name_of(row["image_id"]),
             score=_points(row["score"]),
             std=_points(row["score_std"]),
             thumbnail=self._thumbnails[place],
+            is_first=is_first,
         )
 
 
-def _detail(row: Row) -> dict[str, Any]:
-    probs = row["score_probs"]
+def _detail(row: Mapping[str, Any], *, has_several: bool) -> dict[str, Any]:
+    texts = [(a.name, shown(row[a.slug])) for a in ATTRIBUTES if row.get(a.slug) is not None]
+    facts = _facts(row, has_several=has_several)
+    if sum(len(text) for _, text in (*texts, *facts)) > MAX_IMAGE_CHARS:
+        texts = [(name, shown(text, _SHORT_CHARS)) for name, text in texts]
+        facts = [(name, shown(text, _SHORT_CHARS)) for name, text in facts]
     return {
-        "name": _cut(row["image_id"], 1_000),
+        "name": name_of(row["image_id"]),
+        "table": row[TABLE_NAME],
         "score": _points(row["score"]),
         "std": _points(row["score_std"]),
-        "values": row[SCORE_VALUES] if probs else None,
-        "probs": [round(value, 4) for value in probs] if probs else None,
-        "facts": [[name, _cut(text, MOST_CHARS)] for name, text in _known(row)],
+        "probs": [round(float(share), 4) for share in row["score_probs"] or ()],
+        "texts": texts,
+        "facts": facts,
     }
 
 
-def _known(row: Row) -> Iterator[tuple[str, str]]:
-    """The texts, then the manifest's own columns and what generators wrote, then the file."""
-    for slug, name in _NAMES.items():
-        if row.get(slug):
-            yield name, row[slug]
-    for name, value in row.items():
-        if name not in _HIDDEN and name not in SCORE_COLUMNS and value is not None:
-            yield name, str(value)
-    for name in _LAST:
-        if row.get(name) is not None:
-            yield name, str(row[name])
+def _facts(row: Mapping[str, Any], *, has_several: bool) -> list[tuple[str, str]]:
+    """The file first, then whatever else the row has, such as the columns of a manifest."""
+    facts = [("table", shown(row[TABLE_NAME]))] if has_several else []
+    if row.get("width") and row.get("height"):
+        facts.append(("size", f"{row['width']:,} × {row['height']:,} pixels"))
+    if row.get("bytes") is not None:
+        facts.append(("file", f"{row['bytes']:,} bytes"))
+    if row.get("phash") is not None:
+        facts.append(("phash", f"{row['phash']:016x}"))
+    others = [name for name, value in row.items() if value is not None and name not in _LEFT_OUT]
+    facts += [(name_of(name), shown(row[name])) for name in others[:MOST_FACTS]]
+    if len(others) > MOST_FACTS:
+        facts.append(("more", f"{len(others) - MOST_FACTS:,} columns are in the table only"))
+    return facts
 
 
 def _points(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
-
-
-def _cut(text: str, most: int) -> str:
-    """At most so many characters, and control characters as text."""
-    return without_controls(text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)")

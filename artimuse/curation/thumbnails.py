@@ -1,72 +1,119 @@
-"""Small pictures of rows of score tables, read again from where the run has read them."""
+"""Small pictures of rows, read again from where the run has read them. Whatever cannot be had has a reason instead."""
 
 import base64
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
 
+import numpy as np
 from PIL import Image
 
-from artimuse.configs.limits import DecodeLimits
+from artimuse.configs.limits import DecodeLimits, HttpAccess
+from artimuse.curation.page_galleries import Place
 from artimuse.curation.tables import ScoreTable
-from artimuse.errors import ArtiMuseError, RowError
+from artimuse.errors import BadOutput, RowError
 from artimuse.images.decode import own_pixel_limit
 from artimuse.io.fetch import fetch
 from artimuse.io.location import Location
 from artimuse.table.plan import locations, read_plan_rows
 
-LONG_SIDE_PX = 320
-MAX_BYTES = 30_000
-"""Of one picture; a page of 200 stays below 10 MB."""
 NUM_THREADS = 16
-_QUALITIES = (80, 60, 35, 10)
-_LIMITS = DecodeLimits(max_bytes=64 * 2**20, max_pixels=100_000_000)
+UNREADABLE = "unreadable"
+"""The reason for bytes that are there and no picture."""
+_QUALITIES = (82, 70, 50, 25)
 
-Place = tuple[str, int]
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a picture may be, so that the page stays small."""
+
+    long_side_px: int
+    max_bytes: int
 
 
-def thumbnails(tables: Iterable[ScoreTable], places: Iterable[Place]) -> dict[Place, str | None]:
-    """`data:` URLs of WebP pictures by table_name and row_number; None for those that cannot be read here."""
-    where = _locations({table.name: table for table in tables}, sorted(set(places)))
+SMALL = Size(320, 20_000)
+LARGE = Size(640, 48_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A picture, or why there is none."""
+
+    url: str | None
+    """`data:` with WebP."""
+    width: int
+    """Pixels."""
+    height: int
+    reason: str | None = None
+    """An error code, or UNREADABLE."""
+
+
+def thumbnails(tables: Sequence[ScoreTable], sizes: Mapping[Place, Size]) -> dict[Place, Thumbnail]:
+    """Pictures of the images at these places."""
     with own_pixel_limit(), ThreadPoolExecutor(NUM_THREADS, "thumbnail") as threads:
-        return dict(zip(where, threads.map(_thumbnail, where.values())))
+        where: dict[Place, Location | None] = {}
+        for found in threads.map(lambda shard: _locations(*shard), _shards(tables, sizes)):
+            where |= found
+        made = threads.map(lambda place: _thumbnail(where.get(place), sizes[place], _limits(tables, place)), sizes)
+        return dict(zip(sizes, made))
 
 
-def _locations(tables: Mapping[str, ScoreTable], places: list[Place]) -> dict[Place, Location | None]:
-    found: dict[Place, Location | None] = {}
-    for name, number in places:
-        table = tables[name]
-        shard, offset = divmod(number, table.record.plan.rows_per_shard)
-        try:
-            [location] = locations(read_plan_rows(table.output, shard, [offset]))
-        except (ArtiMuseError, ValueError):  # a plan that is gone or damaged: the page does without pictures
-            location = None
-        found[name, number] = location
+def _shards(tables: Sequence[ScoreTable], places: Iterable[Place]) -> list[tuple[ScoreTable, int, list[int]]]:
+    """Table, shard of its plan, and places within the shard."""
+    by_name = {table.name: table for table in tables}
+    found = []
+    for (name, shard), members in groupby(sorted(places), key=lambda place: _shard(by_name, place)):
+        first = shard * by_name[name].record.plan.rows_per_shard
+        found.append((by_name[name], shard, [number - first for _, number in members]))
     return found
 
 
-def _thumbnail(location: Location | None) -> str | None:
-    data = None if location is None else fetch(location, _LIMITS)
-    if data is None or isinstance(data, RowError):
-        return None
+def _shard(tables: Mapping[str, ScoreTable], place: Place) -> tuple[str, int]:
+    return place[0], place[1] // tables[place[0]].record.plan.rows_per_shard
+
+
+def _locations(table: ScoreTable, shard: int, offsets: list[int]) -> dict[Place, Location]:
+    """None at all for a plan that is gone or damaged: the page does without pictures."""
+    first = shard * table.record.plan.rows_per_shard
     try:
-        small = _shrunk(data)
+        found = locations(read_plan_rows(table.output, shard, np.array(offsets)))
+    except (BadOutput, ValueError, KeyError):
+        return {}
+    return {(table.name, first + offset): location for offset, location in zip(offsets, found)}
+
+
+def _limits(tables: Sequence[ScoreTable], place: Place) -> DecodeLimits:
+    """Web servers are asked if the run has asked them, but only those with public addresses."""
+    [table] = [table for table in tables if table.name == place[0]]
+    has_asked = bool(table.record.config.get("allow_http"))
+    return DecodeLimits(max_bytes=64 * 2**20, max_pixels=100_000_000, http=HttpAccess() if has_asked else None)
+
+
+def _thumbnail(location: Location | None, size: Size, limits: DecodeLimits) -> Thumbnail:
+    data = RowError("not_found", "not in the plan") if location is None else fetch(location, limits)
+    if isinstance(data, RowError):
+        return Thumbnail(None, 0, 0, data.code)
+    try:
+        small = _shrunk(data, size, limits)
     except Exception:  # noqa: BLE001 - image boundary: Pillow's plug-ins raise anything on hostile bytes
-        return None
-    return None if small is None else "data:image/webp;base64," + base64.b64encode(small).decode()
-
-
-def _shrunk(data: bytes) -> bytes | None:
-    """Raises what Pillow raises."""
-    with Image.open(io.BytesIO(data), formats=_LIMITS.formats) as image:
-        if image.width * image.height > _LIMITS.max_pixels:
-            return None
-        image.draft("RGB", (LONG_SIDE_PX * 2, LONG_SIDE_PX * 2))  # JPEGs are decoded small
-        picture = image.convert("RGB")
-    picture.thumbnail((LONG_SIDE_PX, LONG_SIDE_PX), Image.Resampling.LANCZOS)
+        return Thumbnail(None, 0, 0, UNREADABLE)
     for quality in _QUALITIES:
         buffer = io.BytesIO()
-        picture.save(buffer, "WEBP", quality=quality)
-        if buffer.tell() <= MAX_BYTES:
-            return buffer.getvalue()
-    return None
+        small.save(buffer, "WEBP", quality=quality)
+        if buffer.tell() <= size.max_bytes:
+            url = "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+            return Thumbnail(url, small.width, small.height)
+    return Thumbnail(None, 0, 0, "too_large")
+
+
+def _shrunk(data: bytes, size: Size, limits: DecodeLimits) -> Image.Image:
+    """Raises what Pillow raises, ValueError for a picture of too many pixels."""
+    with Image.open(io.BytesIO(data), formats=limits.formats) as image:
+        if image.width * image.height > limits.max_pixels:
+            raise ValueError("too many pixels")
+        image.draft("RGB", (size.long_side_px * 2, size.long_side_px * 2))  # JPEGs are decoded small
+        picture = image.convert("RGB")
+    picture.thumbnail((size.long_side_px, size.long_side_px), Image.Resampling.LANCZOS)
+    return picture
