@@ -18,9 +18,11 @@ Spec = dict[str, Any]
 HEIGHT_PX = 260
 ALL, KEPT = "all", "kept"
 _LABEL_CHARS = 60
+_GROUP_PX = 32
 # Of so many images at most, bars of so many points: few images in narrow bars show nothing but chance.
 _BAR_WIDTHS = ((500, 5), (5_000, 2), (math.inf, 1))
 _POINTS = alt.Scale(domain=[0, 100])
+_TENS = alt.Axis(grid=False, values=list(range(0, 101, 10)))
 
 
 def scores(tables: Mapping[str, TableFacts]) -> Spec:
@@ -50,7 +52,7 @@ def _bars(facts: TableFacts) -> Spec:
                 bin="binned",
                 title="score",
                 scale=_POINTS,
-                axis=alt.Axis(grid=False, values=list(range(0, 101, 10))),
+                axis=_TENS,
             ),
             x2="high:Q",
             y=alt.Y("images:Q", title="images", stack=None, axis=alt.Axis(tickMinStep=1, tickCount=5)),
@@ -87,7 +89,7 @@ def _lines(tables: Mapping[str, TableFacts]) -> Spec:
         alt.Chart(alt.Data(values=values))
         .mark_area(interpolate="step-after", fillOpacity=0.12, line=True)
         .encode(
-            x=alt.X("score:Q", title="score", scale=_POINTS, axis=alt.Axis(grid=False)),
+            x=alt.X("score:Q", title="score", scale=_POINTS, axis=_TENS),
             y=alt.Y("share:Q", title="% of images", stack=None),
             color=alt.Color("table:N", title=None, scale=alt.Scale(domain=domain), legend=alt.Legend(orient="top")),
             tooltip=["table:N", alt.Tooltip("score:Q", title="score from"), alt.Tooltip("images:Q", format=",")],
@@ -99,7 +101,7 @@ def _lines(tables: Mapping[str, TableFacts]) -> Spec:
 def uncertainty(rows: Sequence[Row]) -> Spec:
     """The spread of each image's score, or how many images have it."""
     base = alt.Chart(alt.Data(values=list(rows)))
-    x = alt.X("score:Q", title="score", scale=_POINTS, axis=alt.Axis(grid=False))
+    x = alt.X("score:Q", title="score", scale=_POINTS, axis=_TENS)
     y = alt.Y("score_std:Q", title="standard deviation, points")
     if not any("count" in row for row in rows):
         tooltip = [alt.Tooltip("score:Q", format=".1f"), alt.Tooltip("score_std:Q", title="std", format=".1f")]
@@ -150,10 +152,10 @@ def groups(found: Groups) -> Spec:
             alt.Tooltip("median:Q", format=".1f"),
         ],
     )
-    line = base.mark_rule().encode(x=alt.X("low:Q", title="score", scale=_POINTS), x2="high:Q")
+    line = base.mark_rule().encode(x=alt.X("low:Q", title="score", scale=_POINTS, axis=_TENS), x2="high:Q")
     middle = base.mark_bar(height=10, opacity=0.35).encode(x=alt.X("q1:Q", scale=_POINTS), x2="q3:Q")
     dot = base.mark_point(filled=True, size=70, opacity=1).encode(x=alt.X("median:Q", scale=_POINTS))
-    return _spec(line + middle + dot, height={"step": 30})
+    return _spec(line + middle + dot, height_px=_GROUP_PX * len(values))
 
 
 def timeline(rates: Sequence[tuple[float, float]]) -> Spec:
@@ -175,10 +177,10 @@ def timeline(rates: Sequence[tuple[float, float]]) -> Spec:
             ],
         )
     )
-    return _spec(chart, height=140)
+    return _spec(chart, height_px=140)
 
 
-def _spec(chart: alt.Chart | alt.LayerChart, height: int | dict[str, int] = HEIGHT_PX) -> Spec:
-    spec: Spec = chart.properties(width="container", height=height).to_dict()
+def _spec(chart: alt.Chart | alt.LayerChart, height_px: int = HEIGHT_PX) -> Spec:
+    spec: Spec = chart.properties(width="container", height=height_px).to_dict()
     del spec["config"]  # the page's
     return spec

@@ -14,7 +14,8 @@ from rich.console import Console
 from artimuse.cli import main
 from artimuse.configs.report import PageConfig
 from artimuse.configs.select import SelectConfig
-from artimuse.curation import page_facts
+from artimuse.curation import page_content, page_facts, page_galleries, page_images, thumbnails
+from artimuse.curation.pages.render import num_bytes
 from artimuse.curation.report import PageReport, run
 from artimuse.curation.select import run as select
 from artimuse.errors import BadInput
@@ -244,3 +245,51 @@ def test_pictures_are_read_from_where_they_are_and_the_page_goes_into_the_table(
 def test_a_page_is_html(scored: Path):
     with pytest.raises(BadInput, match=r"--to page: a page is an HTML file; name it page\.html"):
         run(PageConfig(tables=(str(scored / "table"),), to="page"), Console(file=io.StringIO()))
+
+
+def test_a_file_that_is_no_page_is_left_alone(scored: Path):
+    (scored / "page.html").write_text("<p>mine")
+    with pytest.raises(BadInput, match=r"page\.html: a file that is no such page is there"):
+        write_page(scored)
+    assert (scored / "page.html").read_text() == "<p>mine"
+    (scored / "page.html").unlink()
+    write_page(scored)
+    write_page(scored, seed=1)
+
+
+def test_a_seed_draws_the_same_images_again_and_another_one_others(scored: Path):
+    names = [
+        {image["name"] for image in write_page(scored, seed=seed)[0].scripts["details"]["images"]} for seed in (7, 7, 8)
+    ]
+    assert names[0] == names[1] != names[2]
+
+
+def test_of_many_images_some_are_drawn_for_near_duplicates(scored: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(page_galleries, "MOST_HASHES", 20)
+    monkeypatch.setattr(page_content, "MOST_HASHES", 20)
+    page, _ = write_page(scored)
+    [number] = re.findall(r"None among (\d+) images drawn from all", numbers(page))
+    assert 8 <= int(number) <= 32
+
+
+def test_a_page_of_any_table_has_less_than_10_mb():
+    """The sum of what its parts may take: pictures, what is known of each, and the plots' library."""
+    num_large = 3 * page_galleries.MOST_AT_AN_END
+    num_small = page_galleries.NUM_BANDS * page_galleries.NUM_PER_BAND
+    num_small += page_galleries.MOST_GROUPS * page_galleries.MOST_OF_A_GROUP
+    pictures = 4 / 3 * (num_large * thumbnails.LARGE.max_bytes + num_small * thumbnails.SMALL.max_bytes)
+    known = (num_large + num_small) * page_images.MAX_IMAGE_BYTES
+    assert pictures + known + 1_000_000 < 9_000_000
+    assert num_large + num_small <= 200
+
+
+def test_what_is_known_of_an_image_is_bounded(tmp_path: Path):
+    """Each `<` takes six bytes in the page, and columns may be many."""
+    many = pa.schema([(f"column_{number}", pa.string()) for number in range(400)])
+    row = dict.fromkeys(many.names, "<" * 10_000) | {"overall_gestalt": "<" * 10_000, "texts_truncated": 0}
+    write_table(tmp_path / "table", [row], passthrough=many)
+    page, _ = write_page(tmp_path)
+    [image] = page.scripts["details"]["images"]
+    assert num_bytes([*image["texts"], *image["facts"]]) < page_images.MAX_IMAGE_BYTES + 100
+    assert image["texts"][0][1].startswith("<" * 100)
+    assert re.fullmatch(r"\d+ columns are in the table only", image["facts"][-1][1])

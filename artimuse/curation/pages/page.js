@@ -58,9 +58,10 @@ function galleryOf(card) {
   return [...card.closest(".gallery").querySelectorAll(".card")];
 }
 
+// Cards of a row have their tops in common.
 function middle(card) {
   const box = card.getBoundingClientRect();
-  return { x: box.left + box.width / 2, y: box.bottom };
+  return { x: box.left + box.width / 2, y: box.top };
 }
 
 // The nearest card of the next row of cards, upwards or downwards, also of another gallery.
@@ -102,7 +103,7 @@ function open(card) {
   said.replaceChildren();
   const small = card.querySelector("img");
   if (small) add(picture, "img", null, { src: small.src, alt: image.name });
-  else add(picture, "p", `No picture: ${card.querySelector(".missing").textContent}`);
+  else add(picture, "p", `No picture: ${card.querySelector(".reason").textContent}`);
   add(said, "h2", image.name, { id: "detail-name", dir: "auto" });
   const points = add(said, "p", image.score, { class: "points" });
   if (image.std) add(points, "small", ` ± ${image.std}`);
