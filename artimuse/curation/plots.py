@@ -19,6 +19,8 @@ HEIGHT_PX = 260
 ALL, KEPT = "all", "kept"
 _LABEL_CHARS = 60
 _GROUP_PX = 32
+# Points; closer together, the names of the quantiles would lie on each other.
+_LEAST_SPREAD = 15
 # Of so many images at most, bars of so many points: few images in narrow bars show nothing but chance.
 _BAR_WIDTHS = ((500, 5), (5_000, 2), (math.inf, 1))
 _POINTS = alt.Scale(domain=[0, 100])
@@ -42,7 +44,9 @@ def _bars(facts: TableFacts) -> Spec:
         for low, count in zip(range(0, 100, width), bars(histogram, width))
         if count
     ]
-    quantiles = [{"score": facts.quantiles[name], "name": name} for name in ("5%", "median", "95%")]
+    is_wide = facts.quantiles["95%"] - facts.quantiles["5%"] >= _LEAST_SPREAD
+    names_shown = ("5%", "median", "95%") if is_wide else ("median",)
+    quantiles = [{"score": facts.quantiles[name], "name": name} for name in names_shown]
     drawn = (
         alt.Chart(alt.Data(values=values))
         .mark_bar(binSpacing=1, cornerRadiusEnd=2)

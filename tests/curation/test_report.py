@@ -1,76 +1,29 @@
 """The page about score tables as text; how it looks and works in a browser is in `test_report_page.py`."""
 
 import io
-import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
 import pytest
 from rich.console import Console
 
 from artimuse.cli import main
 from artimuse.configs.report import PageConfig
 from artimuse.configs.select import SelectConfig
-from artimuse.curation import page_content, page_facts, page_galleries, page_images, thumbnails
-from artimuse.curation.pages.render import num_bytes
-from artimuse.curation.report import PageReport, run
+from artimuse.curation import page_facts
+from artimuse.curation.report import run
 from artimuse.curation.select import run as select
 from artimuse.errors import BadInput
+from tests.curation.report_pages import GENERATOR, Page, numbers, sixty_images, write_page
 from tests.curation.score_tables import write_table
 from tests.pictures import encoded, picture
 
-GENERATOR = pa.schema([("generator", pa.string())])
 HOSTILE = "<script>alert(1)</script>\"'&</style>" + "x" * 10_000 + "\u202eflow\u0000\x1b[31m😀</script><!--"
-
-
-class Page(HTMLParser):
-    """The parts of a page that tests look at."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text: list[str] = []
-        self.scripts: dict[str, Any] = {}
-        self._script = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self._script = str(dict(attrs).get("id")) if tag == "script" else ""
-
-    def handle_data(self, data: str) -> None:
-        if self._script in ("plots", "details"):
-            self.scripts[self._script] = json.loads(data)
-        elif not self._script:
-            self.text.append(data)
-
-    def handle_endtag(self, tag: str) -> None:
-        self._script = ""
-
-    def number_of(self, tag: str) -> int:
-        return sum(found == tag for found, _ in self.tags)
-
-
-def write_page(directory: Path, *tables: str, **asked: Any) -> tuple[Page, PageReport]:
-    named = tuple(str(directory / table) for table in tables or ("table",))
-    to = str(directory / "page.html")
-    report = run(PageConfig(tables=named, to=to, **asked), Console(file=io.StringIO()))
-    return Page(Path(to).read_text()), report
-
-
-def numbers(page: Page) -> str:
-    return " ".join(" ".join(page.text).split())
 
 
 @pytest.fixture
 def scored(tmp_path: Path) -> Path:
-    """Of 60 images in two groups, 2 have failed."""
-    rows = [{"score": float(n), "generator": "ab"[n % 2], "score_std": 5.0 + n % 3} for n in range(58)]
-    failed = [{"score": None, "error_code": "corrupt", "error": "half a picture"}] * 2
-    write_table(tmp_path / "table", [*rows, *failed], passthrough=GENERATOR)
+    sixty_images(tmp_path)
     return tmp_path
 
 
@@ -186,6 +139,7 @@ def test_a_table_in_which_every_image_failed_has_a_page(tmp_path: Path):
     write_table(tmp_path / "table", [{"score": None}] * 3)
     page, _ = write_page(tmp_path)
     assert "No image has a score." in numbers(page)
+    assert "Near-duplicates" not in numbers(page)
     assert page.scripts == {"plots": {}, "details": {"images": [], "values": {"table": [0, 25, 50, 75, 100]}}}
 
 
@@ -262,34 +216,3 @@ def test_a_seed_draws_the_same_images_again_and_another_one_others(scored: Path)
         {image["name"] for image in write_page(scored, seed=seed)[0].scripts["details"]["images"]} for seed in (7, 7, 8)
     ]
     assert names[0] == names[1] != names[2]
-
-
-def test_of_many_images_some_are_drawn_for_near_duplicates(scored: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(page_galleries, "MOST_HASHES", 20)
-    monkeypatch.setattr(page_content, "MOST_HASHES", 20)
-    page, _ = write_page(scored)
-    [number] = re.findall(r"None among (\d+) images drawn from all", numbers(page))
-    assert 8 <= int(number) <= 32
-
-
-def test_a_page_of_any_table_has_less_than_10_mb():
-    """The sum of what its parts may take: pictures, what is known of each, and the plots' library."""
-    num_large = 3 * page_galleries.MOST_AT_AN_END
-    num_small = page_galleries.NUM_BANDS * page_galleries.NUM_PER_BAND
-    num_small += page_galleries.MOST_GROUPS * page_galleries.MOST_OF_A_GROUP
-    pictures = 4 / 3 * (num_large * thumbnails.LARGE.max_bytes + num_small * thumbnails.SMALL.max_bytes)
-    known = (num_large + num_small) * page_images.MAX_IMAGE_BYTES
-    assert pictures + known + 1_000_000 < 9_000_000
-    assert num_large + num_small <= 200
-
-
-def test_what_is_known_of_an_image_is_bounded(tmp_path: Path):
-    """Each `<` takes six bytes in the page, and columns may be many."""
-    many = pa.schema([(f"column_{number}", pa.string()) for number in range(400)])
-    row = dict.fromkeys(many.names, "<" * 10_000) | {"overall_gestalt": "<" * 10_000, "texts_truncated": 0}
-    write_table(tmp_path / "table", [row], passthrough=many)
-    page, _ = write_page(tmp_path)
-    [image] = page.scripts["details"]["images"]
-    assert num_bytes([*image["texts"], *image["facts"]]) < page_images.MAX_IMAGE_BYTES + 100
-    assert image["texts"][0][1].startswith("<" * 100)
-    assert re.fullmatch(r"\d+ columns are in the table only", image["facts"][-1][1])

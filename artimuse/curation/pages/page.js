@@ -28,7 +28,7 @@ function distribution(parent, image, name) {
   const width = 100 / Math.max(points.length - 1, 1);
   const most = Math.max(...image.probs, 1e-9);
   const named = name ? { class: name, role: "img", "aria-label": "distribution of the score" } : { "aria-hidden": "true" };
-  const plot = drawing(parent, "svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none", ...named });
+  const plot = drawing(parent, "svg", { viewBox: `${-width / 2} 0 ${100 + width} 100`, preserveAspectRatio: "none", ...named });
   plot.classList.add("distribution");
   image.probs.forEach((share, index) => {
     const height = 100 * share / most;
@@ -49,6 +49,19 @@ for (const item of document.querySelectorAll(".gallery li")) {
   item.style.flex = `${ratio} 1 calc(var(--height) * ${ratio})`;
   item.style.maxWidth = `min(100%, var(--height) * ${2 * ratio})`;
 }
+
+// A last row that is nearly full is filled like the others; a shorter one is not blown up.
+function settle() {
+  for (const gallery of document.querySelectorAll(".gallery")) {
+    gallery.classList.remove("full");
+    const last = gallery.lastElementChild;
+    const used = last.offsetLeft + last.offsetWidth - gallery.offsetLeft;
+    gallery.classList.toggle("full", used > 0.85 * gallery.clientWidth);
+  }
+}
+settle();
+addEventListener("resize", settle);
+
 for (const card of document.querySelectorAll(".large .card")) {
   const image = images[card.dataset.image];
   if (image.probs.length) distribution(card.querySelector(".caption"), image, "");
