@@ -30,16 +30,23 @@ Distributions = tuple[Distribution, Distribution]
 
 
 def run(config: CompareConfig, console: Console) -> CompareReport:
-    """Reads both tables, and writes nothing.
+    """Reads both tables, and writes a page if one is asked for.
 
-    Raises BadOutput for what is no score table, BadInput if a column is missing, or if there are too few scores or
-    pairs for a comparison.
+    Raises BadOutput for what is no score table or a page that cannot be written, BadInput if a column is missing, or if
+    there are too few scores or pairs for a comparison.
     """
     # One at a time, and then by letters: two tables may have one name, or be the same.
     tables = [
         replace(find_tables([location])[0], name=letter)
         for letter, location in zip("AB", (config.table_a, config.table_b))
     ]
+    destination = None
+    if config.to is not None:
+        # With its libraries for plots only where there are plots.
+        from artimuse.curation.pages.location import page_location, refuse_other_file
+
+        destination = page_location(config.to, "compare")
+        refuse_other_file(*destination)
     with opened(tables) as connection, RunProgress(console).phase("comparing"):
         distributions = read_distribution(connection, "rows_0"), read_distribution(connection, "rows_1")
         _refuse_too_few(tables, distributions)
@@ -47,7 +54,14 @@ def run(config: CompareConfig, console: Console) -> CompareReport:
             pairing: Pairing | None = pair_by(connection, config.by)
         else:
             pairing = pair_what_matches(connection, (distributions[0].num_images, distributions[1].num_images))
-        return _report(connection, tables, distributions, pairing, config.seed)
+        report = _report(connection, tables, distributions, pairing, config.seed)
+        if destination is None:
+            return report
+        from artimuse.curation.compare_page import compare_page
+
+        folder, name = destination
+        folder.write(name, compare_page(connection, tables, report, pairing, distributions))
+        return replace(report, page=folder.url(name))
 
 
 def _refuse_too_few(tables: Sequence[ScoreTable], distributions: Distributions) -> None:

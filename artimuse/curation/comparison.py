@@ -67,9 +67,9 @@ class Difference:
 
     mean: float
     low: float
-    """The 95 % interval is from here"""
+    """Lower end of the 95 % interval."""
     high: float
-    """to here."""
+    """Upper end of the 95 % interval."""
     num_independent: int
     """How many clusters the interval is from: pairs, or prompts where images of one prompt are a cluster. Without
     pairs, of the table that has fewer. More than 10,000 are resampled as 10,000 groups."""
@@ -123,6 +123,8 @@ class CompareReport:
     """The pairs in which A is."""
     warnings: tuple[str, ...]
     seed: int
+    page: str | None = None
+    """Location of the page, if one was asked for."""
 
     @property
     def exit_status(self) -> int:
@@ -139,9 +141,12 @@ class CompareReport:
     def print(self, console: Console) -> None:
         for warning in self.warnings:
             console.print(Text(f"warning: {warning}", "yellow"), soft_wrap=True)
-        console.print(self._sides())
+        sides = _table(2)
+        for name, *values in [("", "A", "B"), *self.side_rows()]:
+            sides.add_row(name, *map(Text, values))
+        console.print(sides)
         facts = _table(1)
-        for name, value in self._facts():
+        for name, value in self.facts():
             facts.add_row(name, Text(value))
         console.print(facts)
         for title, pairs in (("B is better by most", self.largest_better), ("A is better by most", self.largest_worse)):
@@ -149,23 +154,20 @@ class CompareReport:
                 console.print(Text(f"\n{title}", "bold"))
                 console.print(_pairs(pairs, of_images=self.pairs is not None and self.pairs.noun == "images"))
         console.print(Text(f"\n{self.verdict}", "bold"), soft_wrap=True)
+        if self.page is not None:
+            console.print(Text(f"page  {self.page}"), soft_wrap=True)
 
-    def _sides(self) -> Table:
-        table = _table(2)
-        table.add_row("", "A", "B")
-        rows = {
-            "table": [side.table for side in (self.a, self.b)],
-            "model": [side.model for side in (self.a, self.b)],
-            "precision": [f"{side.dtype}, engine {side.engine}" for side in (self.a, self.b)],
-            "strategy": [side.strategy for side in (self.a, self.b)],
-            "images": [_images(side) for side in (self.a, self.b)],
-            "score 0-100": [_scores(side) for side in (self.a, self.b)],
-        }
-        for name, values in rows.items():
-            table.add_row(name, *map(Text, values))
-        return table
+    def side_rows(self) -> Iterator[tuple[str, str, str]]:
+        """Name of a fact, what it is of A, and of B."""
+        yield "table", self.a.table, self.b.table
+        yield "model", self.a.model, self.b.model
+        yield "precision", _precision(self.a), _precision(self.b)
+        yield "strategy", self.a.strategy, self.b.strategy
+        yield "images", _images(self.a), _images(self.b)
+        yield "score 0-100", _scores(self.a), _scores(self.b)
 
-    def _facts(self) -> Iterator[tuple[str, str]]:
+    def facts(self) -> Iterator[tuple[str, str]]:
+        """Name and value of what the terminal and the page say of both tables together."""
         if self.pairs is None:
             yield "paired", "nothing: neither files nor prompts match, so the means of all images are compared"
         else:
@@ -181,7 +183,17 @@ class CompareReport:
             "B is",
             f"better in {shares.better:.1%} of {kind}, equal in {shares.equal:.1%}, worse in {shares.worse:.1%}",
         )
-        yield "interval", f"bootstrap of {self.difference.num_independent:,} independent parts, seed {self.seed}"
+        yield "interval", self._interval()
+
+    def _interval(self) -> str:
+        num_clusters = f"{self.difference.num_independent:,}"
+        if self.pairs is None:
+            return (
+                f"bootstrap of images, those of one prompt together: {num_clusters} clusters or more, seed {self.seed}"
+            )
+        if self.difference.num_independent < self.pairs.num_pairs:
+            return f"bootstrap of {num_clusters} clusters: pairs of one prompt together, seed {self.seed}"
+        return f"bootstrap of {num_clusters} pairs, seed {self.seed}"
 
 
 def _table(num_columns: int) -> Table:
@@ -206,6 +218,10 @@ def _pairs(pairs: tuple[Pair, ...], *, of_images: bool) -> Table:
 
 def _image_ids(pair: Pair) -> str:
     return pair.a.image_id if pair.a.image_id == pair.b.image_id else f"{pair.a.image_id} / {pair.b.image_id}"
+
+
+def _precision(side: Side) -> str:
+    return f"{side.dtype}, engine {side.engine}"
 
 
 def _images(side: Side) -> str:

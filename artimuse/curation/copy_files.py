@@ -5,7 +5,7 @@ import hashlib
 import io
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from artimuse.curation.collisions import Collisions
 from artimuse.curation.copying import Copying
 from artimuse.curation.formats.interface import FileFormat, Rows
 from artimuse.curation.images import Entry, Failure, Wanted, failures
-from artimuse.curation.names import NameRule, SafeName, safe_name, suffix_of_format, tagged
+from artimuse.curation.names import NameRule, SafeName, safe_name, suffix_of_format, suffix_of_name, tagged
 from artimuse.curation.selection import Selection
 from artimuse.curation.units import Counts, Outcome, Unit, read_units, write_part
 from artimuse.errors import BadInput, BadOutput
@@ -82,7 +82,7 @@ class FileCopier:
                 if entry.number == begun[0].end - 1:
                     write_part(self.output, begun.popleft(), outcomes, counts)
                     outcomes, counts = [], Counts()
-                self.copying.heed_stop()
+                self.copying.heed()
 
     def _entries(self, units: Sequence[Unit], begun: deque[Unit]) -> Iterator[Entry]:
         for unit, entries in self.copying.entries(self.layout, units):
@@ -93,8 +93,8 @@ class FileCopier:
 
     def _copy(self, entry: Entry, read: Callable[[], list[bytes | Failure]]) -> tuple[list[Outcome], Counts]:
         """Runs in a thread."""
-        if self.looks_first and self.names:
-            files = self.layout.files(entry, [""])
+        if self.looks_first:
+            files = self.layout.files(entry, [""] * len(entry.images))
             if all(self._is_there(file, image) for file, image in zip(files, entry.images)):
                 return self._done(entry, files)
         data = read()
@@ -123,8 +123,8 @@ class FileCopier:
         return found, Counts(1, num_mapped=entry.is_mapped, num_bare=is_bare, num_unread=num_unread)
 
     def _is_there(self, file: str, image: Wanted) -> bool:
-        if not self.output.exists(file):
-            return False
+        if not suffix_of_name(file) or not self.output.exists(file):
+            return False  # what suffix it has may be known only when the image has been read
         if self.output.is_local:
             return hashlib.sha256(self.output.read(file)).hexdigest() == image.sha256
         # A store shows whole objects only, so one of our names and of this size is ours.
@@ -156,16 +156,18 @@ def link(image: Wanted, output: Folder, file: str) -> None:
         raise BadOutput(f"{target}: cannot be linked ({error.strerror})") from error
 
 
-def refuse_links(copying: Copying, layout: FileFormat, units: Sequence[Unit], selection: Selection) -> None:
-    """Raises BadInput if an image is no file of a disk here, or DEST is none."""
+def refuse_links(copying: Copying, layout: FileFormat, units: Sequence[Unit], are_inside: Mapping[str, bool]) -> None:
+    """Raises BadInput if an image is no file of a disk here, or DEST is none.
+
+    `are_inside` says of each table whether its images are inside tars or Parquet files.
+    """
     if not copying.output.is_local:
         raise BadInput(f"--link: {copying.output.url()} is not on a disk, so nothing can be linked there")
-    for name in selection.facts.tables:
-        if copying.places.are_inside_files(name):
+    for name, is_inside in are_inside.items():
+        if is_inside:
             raise BadInput(f"--link: the images of {name!r} are inside tars or Parquet files; leave --link out to copy")
     columns = [f"{side}uri" for side in layout.sides]
     for _, table in read_units(copying.rows.location, units, columns):
-        for column in columns:
-            for uri in table[column].to_pylist():
-                if local_path(uri) is None:
-                    raise BadInput(f"--link: {uri} is not a file of a disk; leave --link out to copy")
+        for uri in (uri for column in columns for uri in table[column].to_pylist()):
+            if local_path(uri) is None:
+                raise BadInput(f"--link: {uri} is not a file of a disk; leave --link out to copy")

@@ -40,7 +40,7 @@ class ShardCopier:
                     if shard is None:
                         shard = _Shard(self, begun.pop(0))
                     shard.add(entry, data)
-                    self.copying.heed_stop()
+                    self.copying.heed()
                     if entry.number == shard.unit.end - 1:
                         self._wait()
                         self._last, shard = thread.submit(shard.close), None

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from artimuse.configs.materialize import MaterializeConfig
 from artimuse.curation.formats.interface import Format, Rows
+from artimuse.curation.formats.texts import with_small_integers
 from artimuse.curation.images import IMAGE_COLUMNS, OPTIONAL_COLUMNS, Entry, Places, Reader
 from artimuse.curation.units import Counts, Unit, read_units
 from artimuse.errors import Interrupted
@@ -43,11 +44,11 @@ class Copying:
         for unit, table in read_units(self.rows.location, units, columns):
             if self.stop.is_set:
                 return
-            self.lock.check()
             yield unit, self._entries(layout, unit, table, kept)
 
-    def heed_stop(self) -> None:
-        """Raises Abandoned if what is in flight has had its time."""
+    def heed(self) -> None:
+        """Raises Abandoned if what is in flight has had its time, OutputLocked if another run has taken over."""
+        self.lock.check()
         if self.stop.left_s == 0:
             raise Abandoned
 
@@ -57,7 +58,7 @@ class Copying:
 
     def _entries(self, layout: Format, unit: Unit, table: pa.Table, kept: list[str]) -> list[Entry]:
         images = zip(*(self.places.wanted(table, side=side) for side in layout.sides))
-        rows = table.select(kept).to_pylist() if kept else [{} for _ in range(len(table))]
+        rows = with_small_integers(table.select(kept)).to_pylist() if kept else [{} for _ in range(len(table))]
         return [
             Entry(unit.first + place, group, row) for place, (group, row) in enumerate(zip(images, rows, strict=True))
         ]

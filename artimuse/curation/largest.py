@@ -1,11 +1,12 @@
 """The pairs in which two score tables differ most, with what a person needs to look at them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import duckdb
 
-from artimuse.curation.pairing import MICRO, Pairing
+from artimuse.curation.pairing import MICRO, Pairing, digest
 from artimuse.curation.tables import identifier
 
 NUM_SHOWN = 5
@@ -58,6 +59,26 @@ def largest_differences(
         b = PairSide(score_b, num_b, *names_b[row_b][1:], row_b)
         pairs.append(Pair(names_a[row_a][0], value / MICRO, a, b))
     return tuple(pairs)
+
+
+def images_of(
+    connection: duckdb.DuckDBPyConnection, pairing: Pairing, side: int, pairs: Sequence[Pair], most: int
+) -> dict[int, list[int]]:
+    """Some scored images of one side of each pair: its row_number in A -> the first so many row_numbers of the side."""
+    if not pairs:
+        return {}
+    listed = ", ".join(str(pair.a.row_number) for pair in pairs)
+    found = connection.execute(f"""
+        SELECT row_a, row_number
+        FROM rows_{side} AS side JOIN (SELECT unit, row_a FROM paired WHERE row_a IN ({listed})) AS pair
+        ON {digest(pairing.columns[side])} = pair.unit
+        WHERE score IS NOT NULL QUALIFY row_number() OVER (PARTITION BY unit ORDER BY row_number) <= {most}
+        ORDER BY row_number
+    """).fetchall()
+    images: dict[int, list[int]] = {}
+    for row_a, row_number in found:
+        images.setdefault(row_a, []).append(row_number)
+    return images
 
 
 def _names(

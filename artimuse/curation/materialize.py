@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,14 +25,13 @@ from artimuse.curation.record import (
     MAX_FAILURES,
     RECORD_FILE,
     MaterializeRecord,
-    Status,
     refuse_foreign_files,
     refuse_other_settings,
     selection_digest,
 )
 from artimuse.curation.selection import Selection
 from artimuse.curation.units import PARTS, Counts, Unit, equal_units, read_part, read_parts
-from artimuse.errors import BadInput, Interrupted
+from artimuse.errors import BadInput, BadOutput, Interrupted
 from artimuse.io.folder import Folder
 from artimuse.runs.lock import Lock, hold_lock
 from artimuse.runs.progress import RunProgress
@@ -66,6 +65,8 @@ class _Run:
     units: list[Unit]
     pending: list[Unit]
     record: MaterializeRecord
+    saved: MaterializeRecord | None
+    """What an earlier run has left."""
     images_per_s = 0.0
     counts: Counts
     """Of the units that were done before."""
@@ -91,18 +92,18 @@ class _Run:
 
     def run(self) -> MaterializeReport:
         with self.progress.phase("planning"):
-            is_new = self._open()
+            self._open()
             self._plan()
         if self.pending:
-            self._copy(is_new=is_new)
+            self._copy()
         return self._finish()
 
-    def _open(self) -> bool:
-        """Writes the record; True if DEST is new. Raises RunMismatch if DEST was made with other settings."""
+    def _open(self) -> None:
+        """Raises RunMismatch if DEST was made with other settings."""
         asked = self._fingerprint()
-        saved = RECORD_FILE.read(self.output)
-        if saved:
-            refuse_other_settings(self.output, saved, asked)
+        self.saved = RECORD_FILE.read(self.output)
+        if self.saved:
+            refuse_other_settings(self.output, self.saved, asked)
         self.record = MaterializeRecord(
             artimuse=__version__,
             status="running",
@@ -111,9 +112,6 @@ class _Run:
             fingerprint=asked,
             config=asdict(self.config),
         )
-        if not saved:
-            RECORD_FILE.write(self.output, self.record)
-        return saved is None
 
     def _fingerprint(self) -> Mapping[str, Any]:
         fields: dict[str, Any] = {"selection": selection_digest(self.selection), "format": self.config.format}
@@ -134,12 +132,11 @@ class _Run:
                 if counts.num_failed:
                     self.output.remove(f"{PARTS}/{name}")
                     del done[number]
-        self.counts = sum((counts for _, counts in done.values()), Counts())
+        self.counts = _total(done)
         self.pending = [unit for unit in self.units if unit.number not in done]
 
-    def _copy(self, *, is_new: bool) -> None:
-        """Raises Interrupted after a stop."""
-        RECORD_FILE.write(self.output, self.record)
+    def _copy(self) -> None:
+        """Raises Interrupted after a stop, BadOutput if something is missing although the run has ended."""
         places = Places(self.selection)
         with closing(Reader(places, self.config.http_access)) as reader:
             copying = Copying(
@@ -154,40 +151,51 @@ class _Run:
                 began_at=time.time(),
             )
             with suppress(Abandoned):
-                self._work(copying, is_new=is_new)
+                self._work(copying)
         self.images_per_s = self.progress.rate
+        num_done, num_rows = _total(read_parts(self.output)).num_entries, self.rows.num_rows
         if self.stop.is_set:
             RECORD_FILE.write(self.output, replace(self.record, status="interrupted", finished_at=now()))
-            raise Interrupted(
-                f"{self.progress.done:,} of {self.progress.total:,} are done; the same command goes on from there"
+            raise Interrupted(f"{num_done:,} of {num_rows:,} are done; the same command goes on from there")
+        if num_done != num_rows:
+            raise BadOutput(
+                f"{self.output.url()}: {num_done:,} of {num_rows:,} are done although the run has ended: the selection"
+                " is not whole, or something else has changed DEST"
             )
 
-    def _work(self, copying: Copying, *, is_new: bool) -> None:
+    def _work(self, copying: Copying) -> None:
         """Returns early after a stop, or raises Abandoned."""
+        are_inside = {name: copying.places.are_inside_files(name) for name in self.selection.facts.tables}
         files, shards = FILE_FORMATS.get(self.config.format), SHARD_FORMATS.get(self.config.format)
         if self.config.link:
             if files is None:
                 raise BadInput(f"--link: {self.config.format} has many images in one file; leave --link out")
-            refuse_links(copying, files, self.units, self.selection)
-        names = None
-        if files and files.naming:
-            with self.progress.phase("naming"):
-                names = FileNames(self.rows, self.units, self.selection, files.naming, self.scratch)
-        with self.progress.phase("copying"), self.stop.draining():
+            refuse_links(copying, files, self.units, are_inside)
+        with ExitStack() as stack:
+            names = None
+            if files and files.naming:
+                with self.progress.phase("naming"):
+                    names = FileNames(self.rows, self.units, self.selection, files.naming, self.scratch)
+                    stack.enter_context(closing(names))
+            # Not earlier: until something is copied no setting is bound.
+            RECORD_FILE.write(self.output, self.record)
+            stack.enter_context(self.progress.phase("copying"))
+            stack.enter_context(self.stop.draining())
             self.progress.expect(total=self.rows.num_rows, done=self.counts.num_entries, failed=self.counts.num_failed)
             if files:
-                FileCopier(copying, files, names, looks_first=not is_new).copy(self.pending)
+                FileCopier(copying, files, names, looks_first=self.saved is not None).copy(self.pending)
             elif shards:
                 ShardCopier(copying, shards, num_units=len(self.units)).copy(self.pending)
 
     def _finish(self) -> MaterializeReport:
-        """Writes what is about all images, and the record."""
+        """Writes what is about all images, and the record; neither if an earlier run has done so."""
+        if not self.pending and self.saved and self.saved.status == "finished" and self.saved.report:
+            return self._report(self.saved.report["notes"], self.saved.report["errors"])
         with self.progress.phase("finishing"):
             notes = self.layout.finish(self.selection, self.output)
             errors, failed = self._failures()
         report = self._report(notes, errors)
-        status: Status = "finished"
-        closed = replace(self.record, status=status, finished_at=now(), report=report.as_dict(), failed=failed)
+        closed = replace(self.record, status="finished", finished_at=now(), report=report.as_dict(), failed=failed)
         RECORD_FILE.write(self.output, closed)
         return report
 
@@ -203,7 +211,7 @@ class _Run:
         return dict(errors.most_common()), tuple(first)
 
     def _report(self, notes: Mapping[str, int], errors: Mapping[str, int]) -> MaterializeReport:
-        counts = sum((counts for _, counts in read_parts(self.output).values()), Counts())
+        counts = _total(read_parts(self.output))
         return MaterializeReport(
             output=self.output.url(),
             format=self.config.format,
@@ -221,6 +229,10 @@ class _Run:
             phase_s={name: round(seconds, 2) for name, seconds in self.progress.phase_s.items()},
             max_failed=self.config.max_failed,
         )
+
+
+def _total(parts: Mapping[int, tuple[str, Counts]]) -> Counts:
+    return sum((counts for _, counts in parts.values()), Counts())
 
 
 def refuse_other_kind(selection: Selection, config: MaterializeConfig) -> None:

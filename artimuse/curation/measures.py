@@ -1,6 +1,7 @@
 """Numbers about the units of a comparison, aggregated in DuckDB so that little enough is left for NumPy."""
 
 # N images, V distinct values
+import math
 from dataclasses import dataclass
 
 import duckdb
@@ -22,6 +23,8 @@ class Distribution:
     scores_V: NDArray[np.float64]
     """Points, ascending, in thousandths."""
     counts_V: NDArray[np.int64]
+    width: float = 1 / PER_POINT
+    """Of the bins, points."""
 
     @property
     def num_images(self) -> int:
@@ -107,6 +110,25 @@ def rank_correlation(connection: duckdb.DuckDBPyConnection) -> float | None:
         FROM rounded JOIN ranks_a ON rounded.a = ranks_a.a JOIN ranks_b ON rounded.b = ranks_b.b
     """).fetchall()
     return float(correlation)
+
+
+def read_differences(connection: duckdb.DuckDBPyConnection) -> Distribution:
+    """Of the pairs, at the lower edges of bars for a plot, at most about 100 from the lowest to the highest."""
+    [(lowest, highest, spread)] = connection.execute(
+        f"SELECT min(value) / {MICRO}, max(value) / {MICRO}, stddev_pop(value) / {MICRO} FROM paired"
+    ).fetchall()
+    width = max(_round_number(spread / 4), _round_number((highest - lowest) / 100))
+    found = connection.execute(f"""
+        SELECT floor(value / {width * MICRO!r})::BIGINT AS bar, count(*)::BIGINT AS num_pairs
+        FROM paired GROUP BY bar ORDER BY bar
+    """).fetchnumpy()
+    return Distribution(np.asarray(found["bar"]) * width, np.asarray(found["num_pairs"]), width)
+
+
+def _round_number(value: float) -> float:
+    """1, 2 or 5 times a power of ten, not less than the value and than a thousandth."""
+    power = 10.0 ** math.floor(math.log10(max(value, 1 / PER_POINT)))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= value)
 
 
 def paired_shares(connection: duckdb.DuckDBPyConnection) -> Shares:

@@ -46,7 +46,7 @@ class NameRule:
     folder: str = ""
     """The folder of the images in DEST, with `/` at its end."""
     is_flat: bool = False
-    """All files are in one folder: `/` becomes `_`."""
+    """All files are in one folder: `/` becomes `-`, also behind the name of a table."""
     has_sidecars: bool = False
     """`a.jpg` and `a.png` would share `a.txt`, and so are one name."""
 
@@ -66,19 +66,17 @@ def safe_name(image_id: str, file_format: str | None, rule: NameRule, *, table_n
 
     `table_name` is that of its folder, for a selection of several tables.
     """
-    known = image_id if _suffix(image_id) else image_id + suffix_of_format(file_format)
-    wanted = known.replace("/", "_") if rule.is_flat else known
-    segments = [_safe_segment(segment) for segment in wanted.split("/") if segment]
-    inside = "/".join(segments)
-    if table_name is None and not rule.folder and segments and segments[0].casefold() in OWN_NAMES:
-        inside = _escape(inside[0]) + inside[1:]
-    if not segments:
-        inside = "%"
-    is_mapped = inside != known
-    folder = "" if table_name is None else f"{_safe_segment(table_name)}/"
-    name = rule.folder + folder + inside
-    if len(name.encode()) > MAX_NAME_BYTES:
-        name, is_mapped = rule.folder + folder + segments[-1], True
+    known = image_id if suffix_of_name(image_id) else image_id + suffix_of_format(file_format)
+    wanted = known.replace("/", "-") if rule.is_flat else known
+    segments = [_safe_segment(segment) for segment in wanted.split("/") if segment] or ["%"]
+    is_mapped = "/".join(segments) != known
+    above = [] if table_name is None else [_safe_segment(table_name.replace("/", "_"))]
+    if len("/".join(segments).encode()) > MAX_NAME_BYTES:
+        segments, is_mapped = segments[-1:], True
+    name = ("-" if rule.is_flat else "/").join([*above, *segments])
+    if not rule.folder and name.partition("/")[0].casefold() in OWN_NAMES:
+        name, is_mapped = _escape(name[0]) + name[1:], True
+    name = rule.folder + name
     if (is_mapped and _is_long(known)) or _TAGGED.search(name):
         return SafeName(tagged(name, f"{table_name}/{image_id}"), is_mapped=True)
     return SafeName(name, is_mapped=is_mapped)
@@ -86,20 +84,15 @@ def safe_name(image_id: str, file_format: str | None, rule: NameRule, *, table_n
 
 def tagged(name: str, key: str) -> str:
     """The name with a digest of the key before its suffix, which no other image has."""
-    suffix = _suffix(name)
+    suffix = suffix_of_name(name)
     digest = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
     return f"{name.removesuffix(suffix)}~{digest}{suffix}"
-
-
-def has_suffix(name: str) -> bool:
-    """Whether it ends like the name of an image."""
-    return _suffix(name) != ""
 
 
 def fold(name: str, rule: NameRule) -> str:
     """Names that fold to the same one are one file, or would share a caption, on some disk."""
     if rule.has_sidecars:
-        name = name.removesuffix(_suffix(name))
+        name = name.removesuffix(suffix_of_name(name))
     return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
 
 
@@ -108,16 +101,16 @@ def suffix_of_format(file_format: str | None) -> str:
     return _SUFFIXES.get((file_format or "").partition(" ")[0], "")
 
 
+def suffix_of_name(name: str) -> str:
+    """As it is written, dot included; empty if it is none of an image."""
+    dot, suffix = name.rpartition(".")[1:]
+    return dot + suffix if dot and f".{suffix.lower()}" in _image_suffixes() else ""
+
+
 @lru_cache(maxsize=1)
 def _image_suffixes() -> frozenset[str]:
     names = {*DEFAULT_FORMATS, "MPO"}
     return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in names)
-
-
-def _suffix(name: str) -> str:
-    """As it is written, dot included; empty if it is none of an image."""
-    dot, suffix = name.rpartition(".")[1:]
-    return dot + suffix if dot and f".{suffix.lower()}" in _image_suffixes() else ""
 
 
 @lru_cache(maxsize=2**16)
@@ -133,7 +126,7 @@ def _safe_segment(segment: str) -> str:
 def _shortened(segment: str) -> str:
     if len(segment.encode()) <= MAX_SEGMENT_BYTES:
         return segment
-    suffix = _suffix(segment)
+    suffix = suffix_of_name(segment)
     return segment.encode()[: MAX_SEGMENT_BYTES // 2].decode(errors="ignore") + suffix
 
 

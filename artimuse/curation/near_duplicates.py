@@ -25,11 +25,11 @@ Indices = NDArray[np.int64]
 _LONG_RUN = 128
 # 8 MB of differing bits at a time.
 _PAIRS_AT_A_TIME = 1 << 20
-# Sorting by keys is faster than comparing this many pairs.
+# More than this in one run are left to keys of its own.
 _MAX_PAIRS = 50_000_000
 # Enough to see whether a run falls together, before its pairs are counted.
 _TRIAL_ROUNDS = 4
-# Nanoseconds on an AMD EPYC: sorting a hash, comparing a pair of a short run and of a long one.
+# Guesses of nanoseconds, which choose the keys: sorting a hash, comparing a pair of a short run and of a long one.
 _SORT_NS, _SHORT_PAIR_NS, _LONG_PAIR_NS = 60, 10, 5
 # At most, as a long run may be sorted by keys of its own, as may the long runs in it.
 _LONG_RUN_MEMBER_NS = 100 * _SORT_NS
@@ -41,7 +41,7 @@ def near_duplicates(hashes: Hashes, max_distance: int) -> Indices:
 
     Takes uint64 (N,), the column `phash` of the score table without nulls. Returns int64 (N,): the index of the first
     hash of the group, which for a hash without near-duplicates is its own. Memory grows with N, never with the number
-    of pairs. The time grows a little faster than N at 6 to 8 bits, and steeply with the distance.
+    of pairs. The time grows a little faster than N at 6 bits, and steeply with the distance.
     Raises ValueError if `hashes` is no one-dimensional array of uint64, or `max_distance` is not within 0..16.
     """
     if not 0 <= max_distance <= MAX_DISTANCE:
@@ -129,7 +129,7 @@ class _Linker:
 
     def _compare(self, rows: Indices, columns: Indices) -> None:
         differing = np.bitwise_count(self.distinct_D[rows, None] ^ self.distinct_D[columns])
-        # The indices of a matrix would take three times as long.
+        # NumPy is slow to find the few that are set in a matrix, and fast in a flat array.
         row, column = np.divmod(np.flatnonzero(differing <= self.max_distance), len(columns))
         self.forest.join(rows[row], columns[column])
 

@@ -44,7 +44,7 @@ class Pairing:
     @property
     def noun(self) -> str:
         """What a unit is, in the plural."""
-        if self.columns[0] == IMAGE_KEY:
+        if self.columns[0] in (IMAGE_KEY, "image_id"):
             return "images"
         return "prompts" if self.columns[0] in PROMPT_COLUMNS else f"values of {self.columns[0]}"
 
@@ -91,10 +91,10 @@ def make_images(connection: duckdb.DuckDBPyConnection) -> None:
     """The relations `images_a` and `images_b`: every scored image, a unit by itself. Without pairs."""
     for side, letter in enumerate(SIDES):
         prompt = prompt_column(connection, side)
-        cluster = "NULL" if prompt is None else _digest(prompt)
+        cluster = "NULL" if prompt is None else digest(prompt)
         connection.execute(f"""
             CREATE TEMP VIEW images_{letter} AS
-            SELECT {_digest("image_id")} AS unit, coalesce({cluster}, unit) AS cluster,
+            SELECT {digest("image_id")} AS unit, coalesce({cluster}, unit) AS cluster,
                 round({MICRO} * score::DOUBLE)::BIGINT AS value
             FROM rows_{side} WHERE score IS NOT NULL
         """)
@@ -133,13 +133,16 @@ def _make_units(connection: duckdb.DuckDBPyConnection, columns: Columns) -> Pair
 def _side(connection: duckdb.DuckDBPyConnection, side: int, columns: Columns) -> str:
     prompt = prompt_column(connection, side)
     # A prompt that is the key is the unit, which is a cluster already.
-    cluster = "NULL" if prompt is None or prompt == columns[side] else _digest(prompt)
+    cluster = "NULL" if prompt is None or prompt == columns[side] else digest(prompt)
     return (
-        f"SELECT {side} AS side, row_number, score::DOUBLE AS score, {_digest(columns[side])} AS unit,"
+        f"SELECT {side} AS side, row_number, score::DOUBLE AS score, {digest(columns[side])} AS unit,"
         f" {cluster}::UHUGEINT AS prompt FROM rows_{side}"
     )
 
 
-def _digest(column: str) -> str:
-    """Of the value as text; null for an empty one, which says nothing."""
+def digest(column: str) -> str:
+    """SQL for what tells the values of a column apart: a number, from the value as text.
+
+    Null for an empty one, which says nothing.
+    """
     return f"md5_number(nullif({identifier(column)}::VARCHAR, ''))"

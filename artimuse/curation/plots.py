@@ -27,6 +27,11 @@ _POINTS = alt.Scale(domain=[0, 100])
 _TENS = alt.Axis(grid=False, values=list(range(0, 101, 10)))
 
 
+def bar_width(num_images: int) -> int:
+    """Points."""
+    return next(width for most, width in _BAR_WIDTHS if num_images <= most)
+
+
 def scores(tables: Mapping[str, TableFacts]) -> Spec:
     """Images by score.
 
@@ -37,7 +42,7 @@ def scores(tables: Mapping[str, TableFacts]) -> Spec:
 
 def _bars(facts: TableFacts) -> Spec:
     series = {ALL: facts.scores} | ({KEPT: facts.kept} if facts.kept is not None else {})
-    width = next(width for most, width in _BAR_WIDTHS if facts.num_scored <= most)
+    width = bar_width(facts.num_scored)
     values = [
         {"low": low, "high": low + width, "images": count, "series": name}
         for name, histogram in series.items()
@@ -77,7 +82,7 @@ def _bars(facts: TableFacts) -> Spec:
     rules = marks.mark_rule(strokeDash=[2, 3])
     # Above the bars, so that they do not hide it.
     names = marks.mark_text(dy=-6, baseline="bottom").encode(y=alt.value(0), text="name:N")
-    return _spec(drawn + rules + names)
+    return specification(drawn + rules + names)
 
 
 def _lines(tables: Mapping[str, TableFacts]) -> Spec:
@@ -99,7 +104,7 @@ def _lines(tables: Mapping[str, TableFacts]) -> Spec:
             tooltip=["table:N", alt.Tooltip("score:Q", title="score from"), alt.Tooltip("images:Q", format=",")],
         )
     )
-    return _spec(chart)
+    return specification(chart)
 
 
 def uncertainty(rows: Sequence[Row]) -> Spec:
@@ -109,7 +114,7 @@ def uncertainty(rows: Sequence[Row]) -> Spec:
     y = alt.Y("score_std:Q", title="standard deviation, points")
     if not any("count" in row for row in rows):
         tooltip = [alt.Tooltip("score:Q", format=".1f"), alt.Tooltip("score_std:Q", title="std", format=".1f")]
-        return _spec(base.mark_circle(opacity=0.55, size=38).encode(x=x, y=y, tooltip=tooltip))
+        return specification(base.mark_circle(opacity=0.55, size=38).encode(x=x, y=y, tooltip=tooltip))
     corners = base.transform_calculate(
         right=f"datum.score + {SCORE_STEP}", top=f"datum.score_std + {STD_STEP}"
     ).mark_rect()
@@ -125,7 +130,7 @@ def uncertainty(rows: Sequence[Row]) -> Spec:
             alt.Tooltip("count:Q", title="images", format=","),
         ],
     )
-    return _spec(chart)
+    return specification(chart)
 
 
 def groups(found: Groups) -> Spec:
@@ -159,7 +164,7 @@ def groups(found: Groups) -> Spec:
     line = base.mark_rule().encode(x=alt.X("low:Q", title="score", scale=_POINTS, axis=_TENS), x2="high:Q")
     middle = base.mark_bar(height=10, opacity=0.35).encode(x=alt.X("q1:Q", scale=_POINTS), x2="q3:Q")
     dot = base.mark_point(filled=True, size=70, opacity=1).encode(x=alt.X("median:Q", scale=_POINTS))
-    return _spec(line + middle + dot, height_px=_GROUP_PX * len(values))
+    return specification(line + middle + dot, height=_GROUP_PX * len(values))
 
 
 def timeline(rates: Sequence[tuple[float, float]]) -> Spec:
@@ -181,10 +186,11 @@ def timeline(rates: Sequence[tuple[float, float]]) -> Spec:
             ],
         )
     )
-    return _spec(chart, height_px=140)
+    return specification(chart, height=140)
 
 
-def _spec(chart: alt.Chart | alt.LayerChart, height_px: int = HEIGHT_PX) -> Spec:
-    spec: Spec = chart.properties(width="container", height=height_px).to_dict()
+def specification(chart: alt.Chart | alt.LayerChart, height: int = HEIGHT_PX) -> Spec:
+    """Of a plot as wide as its element; the height is in pixels."""
+    spec: Spec = chart.properties(width="container", height=height).to_dict()
     del spec["config"]  # the page's
     return spec

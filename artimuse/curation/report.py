@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 import duckdb
@@ -15,13 +14,13 @@ from artimuse.curation.page_facts import read_failures, read_groups, read_tables
 from artimuse.curation.page_galleries import bands, ends, find_near_duplicates, image_rows
 from artimuse.curation.page_images import PageImages
 from artimuse.curation.page_runs import story_of
-from artimuse.curation.pages.render import IS_OURS, render
+from artimuse.curation.pages.location import page_location, refuse_other_file
+from artimuse.curation.pages.render import render
 from artimuse.curation.selection import Selection, split_location
 from artimuse.curation.tables import ScoreTable, find_tables, opened, own_column, quoted, reader_of_files
 from artimuse.curation.thumbnails import LARGE, SMALL, thumbnails
 from artimuse.curation.writing import common_schema
 from artimuse.errors import BadInput
-from artimuse.io.folder import Folder
 from artimuse.io.location import printable
 from artimuse.runs.progress import RunProgress
 
@@ -29,8 +28,6 @@ logger = logging.getLogger(__name__)
 
 PAGE = "report.html"
 """In the output of the first table, unless --to says otherwise."""
-# Where in a page it says that it is one.
-_HEAD_BYTES = 4096
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +65,8 @@ def run(config: PageConfig, console: Console) -> PageReport:
     BadOutput for what is no table or cannot be written.
     """
     tables = find_tables(config.tables)
-    folder, name = _destination(config, tables)
+    folder, name = (tables[0].output, PAGE) if config.to is None else page_location(config.to, "report")
+    refuse_other_file(folder, name)
     selection = None if config.selection is None else Selection.at(config.selection)
     progress = RunProgress(console)
     with opened(tables) as connection, progress.phase("reading the tables"):
@@ -79,28 +77,11 @@ def run(config: PageConfig, console: Console) -> PageReport:
     with progress.phase("making small pictures"):
         images = PageImages(tables, rows, thumbnails(tables, sizes))
     values = values_of(facts, images)
-    page = render(values, plots=plots_of(facts), details=images.details)
+    page = render("report.html", values, plots=plots_of(facts), details=images.details)
     folder.write(name, page)
     return PageReport(
         page=folder.url(name), num_bytes=len(page), num_pictures=len(sizes), num_missing=images.num_missing
     )
-
-
-def _destination(config: PageConfig, tables: Sequence[ScoreTable]) -> tuple[Folder, str]:
-    """An earlier page is replaced, any other file is not."""
-    folder, name = tables[0].output, PAGE
-    if config.to is not None:
-        name = PurePosixPath(config.to).name
-        if not name.endswith(".html") or name == ".html":
-            raise BadInput(f"--to {config.to}: a page is an HTML file; name it {name or 'report'}.html")
-        folder = Folder.at(config.to.removesuffix(name).rstrip("/") or ("/" if config.to.startswith("/") else "."))
-    if folder.exists(name):
-        with folder.open(name) as file:
-            if IS_OURS.encode() not in file.read(_HEAD_BYTES):
-                raise BadInput(
-                    f"{folder.url(name)}: a file that is no such page is there; choose another name with --to"
-                )
-    return folder, name
 
 
 def _read(

@@ -20,10 +20,10 @@ def without_controls(text: str) -> str:
 
 
 def open_console() -> Console:
-    """The console for messages, on stderr."""
-    console = Console(stderr=True)
+    """The console for messages, on stderr. A path such as `a:x:b` stays as it is."""
+    console = Console(stderr=True, emoji=False)
     if not console.is_terminal:
-        console = Console(stderr=True, width=LOG_WIDTH)
+        console = Console(stderr=True, emoji=False, width=LOG_WIDTH)
     console.push_render_hook(_WithoutControls())
     return console
 

@@ -14,6 +14,7 @@ from artimuse.curation.report import PageReport, run
 from tests.curation.score_tables import write_table
 
 GENERATOR = pa.schema([("generator", pa.string())])
+HOSTILE = "<script>alert(1)</script>\"'&</style>" + "x" * 10_000 + "\u202eflow\u0000\x1b[31m😀</script><!--"
 
 
 class Page(HTMLParser):

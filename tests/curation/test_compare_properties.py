@@ -110,7 +110,7 @@ def check(report: CompareReport, model: Model) -> None:
         assert (pair.a.score, pair.b.score) == pytest.approx(model.pairs[pair.value])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.tuples(rows, rows), st.sampled_from([None, "prompt", "style", "sha256"]))
 def test_a_comparison_is_what_the_model_says(tables: Tables, by: str | None):
     models = {key: Model(tables, key) for key in ("sha256", "prompt", "style")}

@@ -14,11 +14,9 @@ from artimuse.curation import page_facts
 from artimuse.curation.report import run
 from artimuse.curation.select import run as select
 from artimuse.errors import BadInput
-from tests.curation.report_pages import GENERATOR, Page, numbers, sixty_images, write_page
+from tests.curation.report_pages import GENERATOR, HOSTILE, Page, numbers, sixty_images, write_page
 from tests.curation.score_tables import write_table
 from tests.pictures import encoded, picture
-
-HOSTILE = "<script>alert(1)</script>\"'&</style>" + "x" * 10_000 + "\u202eflow\u0000\x1b[31m😀</script><!--"
 
 
 @pytest.fixture

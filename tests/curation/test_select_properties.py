@@ -125,7 +125,7 @@ def choose(tables: dict[str, list[Row]], asked: dict[str, Any]) -> Model:
     return model
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(tables=st.lists(rows, min_size=1, max_size=2), asked=options)
 def test_a_selection_keeps_and_drops_what_the_model_does(tables: list[list[Row]], asked: dict[str, Any]):
     named = {f"t{number}": table for number, table in enumerate(tables)}

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from artimuse.cli import main
-from artimuse.runs.terminal import LogFormatter, _WithoutControls, without_controls
+from artimuse.runs.terminal import LogFormatter, _WithoutControls, open_console, without_controls
 
 TITLE = "\x1b]0;owned\x07"
 """Sets the title of the window."""
@@ -42,3 +42,8 @@ def test_tables_keep_their_colours_and_lose_the_controls_in_their_cells():
 def test_log_lines_are_cleaned_too():
     record = logging.LogRecord("artimuse", logging.INFO, "", 0, "left out image=%s", (TITLE,), None)
     assert LogFormatter("%(message)s").format(record) == "left out image=\\x1b]0;owned\\x07"
+
+
+def test_what_looks_like_the_name_of_an_emoji_is_left_alone(capsys):
+    open_console().print("/photos/a:x:b", markup=False)
+    assert capsys.readouterr().err == "/photos/a:x:b\n"

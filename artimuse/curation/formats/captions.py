@@ -1,6 +1,7 @@
 """`kohya` and `onetrainer`: `a.txt` beside `a.jpg`, with one line.
 
-kohya reads the files of one folder and not of those below, so there all images are in DEST itself.
+kohya reads the files of one folder and not of those below, so there all images are in DEST itself. `/` becomes `-`, not
+`_`: for `a_b_c_d_e.jpg` without a caption it would take `a.txt`.
 """
 
 from collections.abc import Sequence

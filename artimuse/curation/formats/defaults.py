@@ -6,7 +6,7 @@ from pathlib import Path
 from artimuse.configs.materialize import MaterializeConfig
 from artimuse.curation.formats.interface import PAIR, Rows
 from artimuse.curation.images import Entry
-from artimuse.curation.names import NameRule, has_suffix
+from artimuse.curation.names import NameRule, suffix_of_name
 from artimuse.curation.selection import Kind, Selection
 from artimuse.curation.units import Unit, bounded_units, equal_units, read_units
 from artimuse.io.folder import Folder
@@ -50,7 +50,7 @@ class InFiles:
     read_suffixes: frozenset[str] | None = None
 
     def files(self, entry: Entry, suffixes: Sequence[str]) -> tuple[str, ...]:
-        return (entry.name if has_suffix(entry.name) else entry.name + suffixes[0],)
+        return (entry.name if suffix_of_name(entry.name) else entry.name + suffixes[0],)
 
     def texts(self, entry: Entry, files: Sequence[str]) -> dict[str, str]:
         return {}

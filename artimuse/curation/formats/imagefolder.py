@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artimuse.curation.formats.defaults import InFiles, OfRows
-from artimuse.curation.formats.texts import plain_row
+from artimuse.curation.formats.texts import plain_row, with_small_integers
 from artimuse.curation.selection import Selection
 from artimuse.curation.units import Unit, equal_units, read_part, read_parts, read_units
 from artimuse.io.folder import Folder
@@ -92,15 +92,9 @@ class _Copied:
     def _tables(self, columns: Sequence[str], units: Sequence[Unit]) -> Iterator[tuple[Unit, pa.Table]]:
         for unit, rows in read_units(self.selection.location, units, columns):
             part = read_part(self.output, self.parts[unit.number][0])
-            wide = [name for name in columns if rows.schema.field(name).type == pa.uint64()]
-            for name in wide:  # beyond what JSON readers take for an integer
-                rows = rows.set_column(rows.schema.get_field_index(name), name, rows[name].cast(pa.string()))
-            yield (
-                unit,
-                rows.select(columns)
-                .rename_columns([_stored(name) for name in columns])
-                .append_column(FILE_NAME, part["file"]),
-            )
+            rows = with_small_integers(rows.select(columns))
+            rows = rows.rename_columns([_stored(name) for name in columns])
+            yield unit, rows.append_column(FILE_NAME, part["file"])
 
 
 def _stored(name: str) -> str:

@@ -10,17 +10,17 @@ from artimuse.curation.formats.captions import sidecar
 from artimuse.curation.formats.defaults import InFiles, OfPairs
 from artimuse.curation.formats.texts import caption_of
 from artimuse.curation.images import Entry
+from artimuse.curation.names import suffix_of_name
 
 
 class SimpleTuner(InFiles, OfPairs):
     """Implements `interface.FileFormat`."""
 
     naming = None
-    # Of `image_file_extensions` those that an image of ours can have.
-    read_suffixes = None
 
     def files(self, entry: Entry, suffixes: Sequence[str]) -> tuple[str, ...]:
-        name = f"{entry.number:09d}{suffixes[0] or '.img'}"
+        suffix = suffix_of_name(entry.images[0].image_id) or suffixes[0]
+        name = f"{entry.number:09d}{suffix.lower()}"
         return f"win/{name}", f"lose/{name}"
 
     def texts(self, entry: Entry, files: Sequence[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""One HTML file from the template: nothing in it is loaded from elsewhere, and nothing that comes from data is code."""
+"""One HTML file from a template: nothing in it is loaded from elsewhere, and nothing that comes from data is code."""
 
 import base64
 import hashlib
@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 import vl_convert
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from artimuse.runs.terminal import without_controls
@@ -21,22 +21,26 @@ GENERATOR = "artimuse report"
 IS_OURS = f'<meta name="generator" content="{GENERATOR}">'
 
 
-def render(values: Mapping[str, Any], *, plots: Mapping[str, Any], details: Mapping[str, Any]) -> bytes:
-    """The page in UTF-8.
+def render(template: str, values: Mapping[str, Any], *, plots: Mapping[str, Any], details: Mapping[str, Any]) -> bytes:
+    """The page of a template of this folder, in UTF-8.
 
     `values` are the template's, which escapes them; `plots` are Vega-Lite specifications by the id of their element;
     `details` is what the script shows of single images.
     """
     style = _text("page.css")
     scripts = [_plot_library(), _text("page.js")]
-    page: str = _template().render(
-        values,
-        is_ours=Markup(IS_OURS),
-        policy=_policy(style, scripts),
-        style=Markup(style),
-        scripts=[Markup(script) for script in scripts],
-        plots=_as_json(plots),
-        details=_as_json(details),
+    page: str = (
+        _environment()
+        .get_template(template)
+        .render(
+            values,
+            is_ours=Markup(IS_OURS),
+            policy=_policy(style, scripts),
+            style=Markup(style),
+            scripts=[Markup(script) for script in scripts],
+            plots=_as_json(plots),
+            details=_as_json(details),
+        )
     )
     return page.encode("utf-8", "replace")  # half a surrogate pair, which JSON may hold, is no text
 
@@ -74,11 +78,15 @@ def _text(name: str) -> str:
     return (_FOLDER / name).read_text("utf-8")
 
 
-def _template() -> Any:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_visible
+def _environment() -> Environment:
+    return Environment(
+        loader=FunctionLoader(_text),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_visible,
     )
-    return environment.from_string(_text("report.html"))
 
 
 def _visible(value: Any) -> Any:
