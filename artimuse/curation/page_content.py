@@ -79,7 +79,7 @@ def values_of(facts: PageFacts, images: PageImages) -> dict[str, Any]:
         "groups": None if facts.groups is None else _groups(facts.groups),
         "selection": None if facts.selection is None else _selection(facts.selection),
         "near": [_part(part, images, _how_many(part, "", "")) for part in facts.near.galleries],
-        "about_near": _about_near(facts.near, facts.num_scored),
+        "about_near": _about_near(facts.near, facts.num_scored) if facts.num_scored else "",
         **_failures(facts),
         "runs": facts.stories,
         **_columns(facts.schema),
@@ -90,11 +90,11 @@ def values_of(facts: PageFacts, images: PageImages) -> dict[str, Any]:
 def _heading(facts: PageFacts) -> dict[str, Any]:
     first = next(iter(facts.tables.values()))
     num_failed = facts.num_rows - facts.num_scored
-    numbers = [(f"{facts.num_rows:,}", "images"), (f"{num_failed:,}", "failed")]
+    numbers = [(f"{facts.num_rows:,}", "image" if facts.num_rows == 1 else "images"), (f"{num_failed:,}", "failed")]
     if len(facts.tables) == 1 and facts.num_scored:
         quantiles = first.quantiles
         numbers.append((f"{quantiles['median']:.1f}", "median score"))
-        numbers.append((f"{quantiles['25%']:.0f} to {quantiles['75%']:.0f}", "middle half of the scores"))
+        numbers.append((f"{quantiles['25%']:.0f} to {quantiles['75%']:.0f}", "middle half"))
     num_described = sum(table.num_described for table in facts.tables.values())
     if num_described:
         numbers.append((f"{num_described:,}", "described in words"))
@@ -223,7 +223,8 @@ def _sections(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     sections += [("bands", "Top to bottom"), ("sure", "Sureness")] if values["bands"] else []
     sections += [("groups", "Groups")] if values["groups"] else []
     sections += [("selection", "Selection")] if values["selection"] else []
-    return [*sections, ("near", "Near-duplicates"), ("failures", "Failures"), ("run", "Run"), ("columns", "Columns")]
+    sections += [("near", "Near-duplicates")] if values["about_near"] else []
+    return [*sections, ("failures", "Failures"), ("run", "Run"), ("columns", "Columns")]
 
 
 def _footer(facts: PageFacts, images: PageImages) -> str:

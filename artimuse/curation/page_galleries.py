@@ -48,7 +48,7 @@ class NearDuplicates:
 
 
 def ends(connection: duckdb.DuckDBPyConnection, num_shown: int) -> list[Gallery]:
-    """The best, the worst and the least sure images of `shown`."""
+    """The best, the worst and the least sure images of `shown`; of a single image there is no worst."""
     most = min(MOST_AT_AN_END, -(-num_shown // 3))
     orders = {"Best": "score DESC", "Worst": "score", "Least sure": "score_std DESC NULLS LAST"}
     found = []
@@ -57,7 +57,7 @@ def ends(connection: duckdb.DuckDBPyConnection, num_shown: int) -> list[Gallery]
             f"SELECT table_name, row_number FROM shown ORDER BY {order}, table_name, row_number LIMIT {most}"
         ).fetchall()
         found.append(Gallery(title, len(places), tuple(places)))
-    return [gallery for gallery in found if gallery.places]
+    return [gallery for gallery in found if gallery.places][: 1 if num_shown == 1 else None]
 
 
 def bands(connection: duckdb.DuckDBPyConnection, seed: int) -> list[Gallery]:

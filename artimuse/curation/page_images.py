@@ -6,14 +6,14 @@ from typing import Any
 
 from artimuse.attributes import ATTRIBUTES
 from artimuse.curation.page_galleries import Gallery, Place
-from artimuse.curation.page_values import name_of, shown
+from artimuse.curation.page_values import MAX_CHARS, name_of, shown
+from artimuse.curation.pages.render import num_bytes
 from artimuse.curation.tables import TABLE_NAME, ScoreTable
 from artimuse.curation.thumbnails import Thumbnail
 
-MOST_FACTS = 40
-MAX_IMAGE_CHARS = 12_000
-"""Of all texts and facts of one image together; beyond that, each is cut short."""
-_SHORT_CHARS = 150
+MAX_IMAGE_BYTES = 12_000
+"""Of all texts and facts of one image, as the page holds them: they are cut shorter, then the last ones left out."""
+_CUTS = (MAX_CHARS, 300, 100)
 
 # Said elsewhere in the dialog, or of no use to a reader.
 _LEFT_OUT = {TABLE_NAME, "image_id", "status", "error_code", "error", "score", "score_std", "score_probs", "phash"}
@@ -87,11 +87,16 @@ class PageImages:
 
 
 def _detail(row: Mapping[str, Any], *, has_several: bool) -> dict[str, Any]:
-    texts = [(a.name, shown(row[a.slug])) for a in ATTRIBUTES if row.get(a.slug) is not None]
-    facts = _facts(row, has_several=has_several)
-    if sum(len(text) for _, text in (*texts, *facts)) > MAX_IMAGE_CHARS:
-        texts = [(name, shown(text, _SHORT_CHARS)) for name, text in texts]
-        facts = [(name, shown(text, _SHORT_CHARS)) for name, text in facts]
+    for most in _CUTS:
+        texts = [(a.name, shown(row[a.slug], most)) for a in ATTRIBUTES if row.get(a.slug) is not None]
+        facts = _facts(row, most, has_several=has_several)
+        if num_bytes([*texts, *facts]) <= MAX_IMAGE_BYTES:
+            break
+    num_facts = len(facts)
+    while facts and num_bytes([*texts, *facts]) > MAX_IMAGE_BYTES:
+        facts = facts[: len(facts) // 2]
+    if len(facts) < num_facts:
+        facts.append(("more", f"{num_facts - len(facts):,} columns are in the table only"))
     return {
         "name": name_of(row["image_id"]),
         "table": row[TABLE_NAME],
@@ -103,20 +108,17 @@ def _detail(row: Mapping[str, Any], *, has_several: bool) -> dict[str, Any]:
     }
 
 
-def _facts(row: Mapping[str, Any], *, has_several: bool) -> list[tuple[str, str]]:
+def _facts(row: Mapping[str, Any], most: int, *, has_several: bool) -> list[tuple[str, str]]:
     """The file first, then whatever else the row has, such as the columns of a manifest."""
-    facts = [("table", shown(row[TABLE_NAME]))] if has_several else []
+    facts = [("table", shown(row[TABLE_NAME], most))] if has_several else []
     if row.get("width") and row.get("height"):
         facts.append(("size", f"{row['width']:,} × {row['height']:,} pixels"))
     if row.get("bytes") is not None:
         facts.append(("file", f"{row['bytes']:,} bytes"))
     if row.get("phash") is not None:
         facts.append(("phash", f"{row['phash']:016x}"))
-    others = [name for name, value in row.items() if value is not None and name not in _LEFT_OUT]
-    facts += [(name_of(name), shown(row[name])) for name in others[:MOST_FACTS]]
-    if len(others) > MOST_FACTS:
-        facts.append(("more", f"{len(others) - MOST_FACTS:,} columns are in the table only"))
-    return facts
+    others = (name for name, value in row.items() if value is not None and name not in _LEFT_OUT)
+    return facts + [(name_of(name), shown(row[name], most)) for name in others]
 
 
 def _points(value: float | None) -> str:

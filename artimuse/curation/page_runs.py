@@ -83,10 +83,9 @@ def _facts(record: ScoreRecord, report: Mapping[str, Any]) -> Iterator[tuple[str
         yield "nodes", ", ".join(f"{node} ({count:,} images)" for node, count in nodes[:_MOST_NODES]) + more
     yield "status", record.status
     yield "artimuse", record.artimuse
-    yield "versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())
-    decoder = record.fingerprints.get("decoder", {})
-    if decoder:
-        yield "decoders", ", ".join(f"{name} {version}" for name, version in decoder.items())
+    for kind, versions in (("versions", record.versions), ("decoders", record.fingerprints.get("decoder", {}))):
+        if versions:
+            yield kind, ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def _model(record: ScoreRecord, report: Mapping[str, Any]) -> str:

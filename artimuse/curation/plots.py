@@ -18,9 +18,13 @@ Spec = dict[str, Any]
 HEIGHT_PX = 260
 ALL, KEPT = "all", "kept"
 _LABEL_CHARS = 60
+_GROUP_PX = 32
+# Points; closer together, the names of the quantiles would lie on each other.
+_LEAST_SPREAD = 15
 # Of so many images at most, bars of so many points: few images in narrow bars show nothing but chance.
 _BAR_WIDTHS = ((500, 5), (5_000, 2), (math.inf, 1))
 _POINTS = alt.Scale(domain=[0, 100])
+_TENS = alt.Axis(grid=False, values=list(range(0, 101, 10)))
 
 
 def bar_width(num_images: int) -> int:
@@ -45,7 +49,9 @@ def _bars(facts: TableFacts) -> Spec:
         for low, count in zip(range(0, 100, width), bars(histogram, width))
         if count
     ]
-    quantiles = [{"score": facts.quantiles[name], "name": name} for name in ("5%", "median", "95%")]
+    is_wide = facts.quantiles["95%"] - facts.quantiles["5%"] >= _LEAST_SPREAD
+    names_shown = ("5%", "median", "95%") if is_wide else ("median",)
+    quantiles = [{"score": facts.quantiles[name], "name": name} for name in names_shown]
     drawn = (
         alt.Chart(alt.Data(values=values))
         .mark_bar(binSpacing=1, cornerRadiusEnd=2)
@@ -55,7 +61,7 @@ def _bars(facts: TableFacts) -> Spec:
                 bin="binned",
                 title="score",
                 scale=_POINTS,
-                axis=alt.Axis(grid=False, values=list(range(0, 101, 10))),
+                axis=_TENS,
             ),
             x2="high:Q",
             y=alt.Y("images:Q", title="images", stack=None, axis=alt.Axis(tickMinStep=1, tickCount=5)),
@@ -92,7 +98,7 @@ def _lines(tables: Mapping[str, TableFacts]) -> Spec:
         alt.Chart(alt.Data(values=values))
         .mark_area(interpolate="step-after", fillOpacity=0.12, line=True)
         .encode(
-            x=alt.X("score:Q", title="score", scale=_POINTS, axis=alt.Axis(grid=False)),
+            x=alt.X("score:Q", title="score", scale=_POINTS, axis=_TENS),
             y=alt.Y("share:Q", title="% of images", stack=None),
             color=alt.Color("table:N", title=None, scale=alt.Scale(domain=domain), legend=alt.Legend(orient="top")),
             tooltip=["table:N", alt.Tooltip("score:Q", title="score from"), alt.Tooltip("images:Q", format=",")],
@@ -104,7 +110,7 @@ def _lines(tables: Mapping[str, TableFacts]) -> Spec:
 def uncertainty(rows: Sequence[Row]) -> Spec:
     """The spread of each image's score, or how many images have it."""
     base = alt.Chart(alt.Data(values=list(rows)))
-    x = alt.X("score:Q", title="score", scale=_POINTS, axis=alt.Axis(grid=False))
+    x = alt.X("score:Q", title="score", scale=_POINTS, axis=_TENS)
     y = alt.Y("score_std:Q", title="standard deviation, points")
     if not any("count" in row for row in rows):
         tooltip = [alt.Tooltip("score:Q", format=".1f"), alt.Tooltip("score_std:Q", title="std", format=".1f")]
@@ -155,10 +161,10 @@ def groups(found: Groups) -> Spec:
             alt.Tooltip("median:Q", format=".1f"),
         ],
     )
-    line = base.mark_rule().encode(x=alt.X("low:Q", title="score", scale=_POINTS), x2="high:Q")
+    line = base.mark_rule().encode(x=alt.X("low:Q", title="score", scale=_POINTS, axis=_TENS), x2="high:Q")
     middle = base.mark_bar(height=10, opacity=0.35).encode(x=alt.X("q1:Q", scale=_POINTS), x2="q3:Q")
     dot = base.mark_point(filled=True, size=70, opacity=1).encode(x=alt.X("median:Q", scale=_POINTS))
-    return specification(line + middle + dot, height={"step": 30})
+    return specification(line + middle + dot, height=_GROUP_PX * len(values))
 
 
 def timeline(rates: Sequence[tuple[float, float]]) -> Spec:
@@ -183,7 +189,7 @@ def timeline(rates: Sequence[tuple[float, float]]) -> Spec:
     return specification(chart, height=140)
 
 
-def specification(chart: alt.Chart | alt.LayerChart, height: int | dict[str, int] = HEIGHT_PX) -> Spec:
+def specification(chart: alt.Chart | alt.LayerChart, height: int = HEIGHT_PX) -> Spec:
     """Of a plot as wide as its element; the height is in pixels."""
     spec: Spec = chart.properties(width="container", height=height).to_dict()
     del spec["config"]  # the page's

@@ -1,9 +1,19 @@
-"""What the tests of curation share."""
+"""What the tests of curation share: one browser for all pages, and the reader of other people's data sets."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
+
+from tests.browser import started
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with started() as running:
+        yield running
 
 
 @pytest.fixture

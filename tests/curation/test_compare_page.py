@@ -13,8 +13,8 @@ from artimuse.curation.compare import run
 from artimuse.curation.comparison import CompareReport
 from artimuse.errors import BadInput
 from tests.curation.comparing import PROMPT, of_other_files, scores
+from tests.curation.report_pages import HOSTILE, Page, numbers
 from tests.curation.score_tables import write_table
-from tests.curation.test_report import HOSTILE, Page, numbers
 from tests.pictures import good_folder
 
 

@@ -1,13 +1,9 @@
 """The page about score tables as text; how it looks and works in a browser is in `test_report_page.py`."""
 
 import io
-import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
 import pytest
 from rich.console import Console
 
@@ -15,61 +11,17 @@ from artimuse.cli import main
 from artimuse.configs.report import PageConfig
 from artimuse.configs.select import SelectConfig
 from artimuse.curation import page_facts
-from artimuse.curation.report import PageReport, run
+from artimuse.curation.report import run
 from artimuse.curation.select import run as select
 from artimuse.errors import BadInput
+from tests.curation.report_pages import GENERATOR, HOSTILE, Page, numbers, sixty_images, write_page
 from tests.curation.score_tables import write_table
 from tests.pictures import encoded, picture
-
-GENERATOR = pa.schema([("generator", pa.string())])
-HOSTILE = "<script>alert(1)</script>\"'&</style>" + "x" * 10_000 + "\u202eflow\u0000\x1b[31m😀</script><!--"
-
-
-class Page(HTMLParser):
-    """The parts of a page that tests look at."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text: list[str] = []
-        self.scripts: dict[str, Any] = {}
-        self._script = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self._script = str(dict(attrs).get("id")) if tag == "script" else ""
-
-    def handle_data(self, data: str) -> None:
-        if self._script in ("plots", "details"):
-            self.scripts[self._script] = json.loads(data)
-        elif not self._script:
-            self.text.append(data)
-
-    def handle_endtag(self, tag: str) -> None:
-        self._script = ""
-
-    def number_of(self, tag: str) -> int:
-        return sum(found == tag for found, _ in self.tags)
-
-
-def write_page(directory: Path, *tables: str, **asked: Any) -> tuple[Page, PageReport]:
-    named = tuple(str(directory / table) for table in tables or ("table",))
-    to = str(directory / "page.html")
-    report = run(PageConfig(tables=named, to=to, **asked), Console(file=io.StringIO()))
-    return Page(Path(to).read_text()), report
-
-
-def numbers(page: Page) -> str:
-    return " ".join(" ".join(page.text).split())
 
 
 @pytest.fixture
 def scored(tmp_path: Path) -> Path:
-    """Of 60 images in two groups, 2 have failed."""
-    rows = [{"score": float(n), "generator": "ab"[n % 2], "score_std": 5.0 + n % 3} for n in range(58)]
-    failed = [{"score": None, "error_code": "corrupt", "error": "half a picture"}] * 2
-    write_table(tmp_path / "table", [*rows, *failed], passthrough=GENERATOR)
+    sixty_images(tmp_path)
     return tmp_path
 
 
@@ -185,6 +137,7 @@ def test_a_table_in_which_every_image_failed_has_a_page(tmp_path: Path):
     write_table(tmp_path / "table", [{"score": None}] * 3)
     page, _ = write_page(tmp_path)
     assert "No image has a score." in numbers(page)
+    assert "Near-duplicates" not in numbers(page)
     assert page.scripts == {"plots": {}, "details": {"images": [], "values": {"table": [0, 25, 50, 75, 100]}}}
 
 
@@ -244,3 +197,20 @@ def test_pictures_are_read_from_where_they_are_and_the_page_goes_into_the_table(
 def test_a_page_is_html(scored: Path):
     with pytest.raises(BadInput, match=r"--to page: a page is an HTML file; name it page\.html"):
         run(PageConfig(tables=(str(scored / "table"),), to="page"), Console(file=io.StringIO()))
+
+
+def test_a_file_that_is_no_page_is_left_alone(scored: Path):
+    (scored / "page.html").write_text("<p>mine")
+    with pytest.raises(BadInput, match=r"page\.html: a file that is no such page is there"):
+        write_page(scored)
+    assert (scored / "page.html").read_text() == "<p>mine"
+    (scored / "page.html").unlink()
+    write_page(scored)
+    write_page(scored, seed=1)
+
+
+def test_a_seed_draws_the_same_images_again_and_another_one_others(scored: Path):
+    names = [
+        {image["name"] for image in write_page(scored, seed=seed)[0].scripts["details"]["images"]} for seed in (7, 7, 8)
+    ]
+    assert names[0] == names[1] != names[2]

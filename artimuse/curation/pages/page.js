@@ -28,7 +28,7 @@ function distribution(parent, image, name) {
   const width = 100 / Math.max(points.length - 1, 1);
   const most = Math.max(...image.probs, 1e-9);
   const named = name ? { class: name, role: "img", "aria-label": "distribution of the score" } : { "aria-hidden": "true" };
-  const plot = drawing(parent, "svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none", ...named });
+  const plot = drawing(parent, "svg", { viewBox: `${-width / 2} 0 ${100 + width} 100`, preserveAspectRatio: "none", ...named });
   plot.classList.add("distribution");
   image.probs.forEach((share, index) => {
     const height = 100 * share / most;
@@ -49,6 +49,19 @@ for (const item of document.querySelectorAll(".gallery li")) {
   item.style.flex = `${ratio} 1 calc(var(--height) * ${ratio})`;
   item.style.maxWidth = `min(100%, var(--height) * ${2 * ratio})`;
 }
+
+// A last row that is nearly full is filled like the others; a shorter one is not blown up.
+function settle() {
+  for (const gallery of document.querySelectorAll(".gallery")) {
+    gallery.classList.remove("full");
+    const last = gallery.lastElementChild;
+    const used = last.offsetLeft + last.offsetWidth - gallery.offsetLeft;
+    gallery.classList.toggle("full", used > 0.85 * gallery.clientWidth);
+  }
+}
+settle();
+addEventListener("resize", settle);
+
 for (const card of document.querySelectorAll(".large .card")) {
   const image = images[card.dataset.image];
   if (image.probs.length) distribution(card.querySelector(".caption"), image, "");
@@ -58,9 +71,10 @@ function galleryOf(card) {
   return [...card.closest(".gallery").querySelectorAll(".card")];
 }
 
+// Cards of a row have their tops in common.
 function middle(card) {
   const box = card.getBoundingClientRect();
-  return { x: box.left + box.width / 2, y: box.bottom };
+  return { x: box.left + box.width / 2, y: box.top };
 }
 
 // The nearest card of the next row of cards, upwards or downwards, also of another gallery.
@@ -102,7 +116,7 @@ function open(card) {
   said.replaceChildren();
   const small = card.querySelector("img");
   if (small) add(picture, "img", null, { src: small.src, alt: image.name });
-  else add(picture, "p", `No picture: ${card.querySelector(".missing").textContent}`);
+  else add(picture, "p", `No picture: ${card.querySelector(".reason").textContent}`);
   add(said, "h2", image.name, { id: "detail-name", dir: "auto" });
   const points = add(said, "p", image.score, { class: "points" });
   if (image.std) add(points, "small", ` ± ${image.std}`);

@@ -63,6 +63,11 @@ def _as_json(value: Any) -> Markup:
     return Markup(json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"))
 
 
+def num_bytes(value: Any) -> int:
+    """What a value takes in the page, as what the script shows."""
+    return len(_as_json(value).encode("utf-8", "replace"))
+
+
 @cache
 def _plot_library() -> str:
     """Vega-Embed and all that it needs. In the code of a script element, `</script` must not occur."""
