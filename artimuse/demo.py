@@ -12,8 +12,8 @@ from rich.text import Text
 from artimuse.configs.demo import DemoConfig
 from artimuse.configs.report import PageConfig
 from artimuse.configs.score import ScoreConfig
-from artimuse.curation.report import PAGE, PageReport
-from artimuse.curation.report import run as write_page
+from artimuse.curation.report.run import PAGE, PageReport
+from artimuse.curation.report.run import run as write_page
 from artimuse.pipelines.report import ScoreReport
 from artimuse.pipelines.score import run as score
 from artimuse.scenes.draw import save_picture

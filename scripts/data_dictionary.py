@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from artimuse.curation.units import PART_SCHEMA
-from artimuse.curation.writing import DROPPED, TABLE_NAME_FIELD, pairs_schema
+from artimuse.curation.materialize.units import PART_SCHEMA
+from artimuse.curation.select.writing import DROPPED, TABLE_NAME_FIELD, pairs_schema
 from artimuse.table.dictionary import data_dictionary
 from artimuse.table.schema import METADATA_FIELDS, score_schema
 

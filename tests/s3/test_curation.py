@@ -7,8 +7,8 @@ from rich.console import Console
 
 from artimuse.configs.report import PageConfig
 from artimuse.configs.select import SelectConfig
-from artimuse.curation.report import run as write_page
-from artimuse.curation.select import run
+from artimuse.curation.report.run import run as write_page
+from artimuse.curation.select.run import run
 from artimuse.curation.selection import Selection
 from artimuse.io.folder import Folder
 from tests.curation.score_tables import kept_rows, write_table

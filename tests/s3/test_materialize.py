@@ -8,7 +8,7 @@ import pytest
 from artimuse.cli import main
 from artimuse.errors import BadOutput
 from artimuse.io.folder import Folder
-from tests.curation.materialized import materialize, refusal, score, select
+from tests.curation.materialize.materialized import materialize, refusal, score, select
 from tests.pictures import encoded, picture
 from tests.s3.fault_proxy import Fault, fault_proxy
 from tests.s3.server import BUCKET, Server, connect
