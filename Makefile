@@ -6,7 +6,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constrai
 # What takes minutes, or more than this installation, is left to `make test-all`.
 PYTEST := $(BIN)/pytest -m "not long and not swift and not vllm"
 
-.PHONY: demo test test-all test-vllm check format train-deps nano nano-eval ablations submit-score submit-train clean
+.PHONY: demo test test-all test-vllm setup-browser check format train-deps nano nano-eval ablations submit-score submit-train clean
 
 demo: $(VENV)/.run
 	$(BIN)/artimuse demo
@@ -24,6 +24,17 @@ test-all: $(VENV)/.dev $(VENV)-s3/.swift $(VENV)-vllm/.vllm
 # The engine vLLM on the CPU, in an environment of its own: vLLM wants an older transformers than constraints.txt has.
 test-vllm: $(VENV)-vllm/.vllm
 	$(VENV)-vllm/bin/pytest tests/engines
+
+# A browser, in which the tests look at the page of `artimuse report`. Without one they are skipped.
+setup-browser:
+	@for name in chromium chromium-browser google-chrome; do command -v $$name && exit 0; done; \
+	if ! command -v apt-get > /dev/null; then \
+	  echo "there is no apt-get here: install Chromium, so that chromium, chromium-browser or google-chrome is on PATH" >&2; \
+	  exit 1; \
+	fi; \
+	if [ "$$(id -u)" != 0 ]; then sudo=sudo; fi; \
+	$$sudo apt-get update --quiet=2 && \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 --no-install-recommends chromium
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

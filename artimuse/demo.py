@@ -10,7 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from artimuse.configs.demo import DemoConfig
+from artimuse.configs.report import PageConfig
 from artimuse.configs.score import ScoreConfig
+from artimuse.curation.report.run import PAGE, PageReport
+from artimuse.curation.report.run import run as write_page
 from artimuse.pipelines.report import ScoreReport
 from artimuse.pipelines.score import run as score
 from artimuse.scenes.draw import save_picture
@@ -32,13 +35,14 @@ class DemoReport:
 
     score: ScoreReport
     parts: Path
+    page: PageReport
 
     @property
     def exit_status(self) -> int:
         return self.score.exit_status
 
     def as_dict(self) -> dict[str, Any]:
-        return self.score.as_dict()
+        return {**self.score.as_dict(), "page": self.page.as_dict()}
 
     def print(self, console: Console) -> None:
         self.score.print(console)
@@ -51,6 +55,8 @@ class DemoReport:
         for points, std, image_id, *texts in rows[:NUM_SHOWN] + rows[NUM_SHOWN:][-NUM_SHOWN:]:
             table.add_row(f"{points:.1f} ± {std:.1f}", Text(image_id), Text(" ".join(filter(None, texts))))
         console.print(table)
+        console.print()
+        self.page.print(console)
 
 
 def run(config: DemoConfig, console: Console) -> DemoReport:
@@ -70,7 +76,9 @@ def run(config: DemoConfig, console: Console) -> DemoReport:
         json=config.json,
         debug=config.debug,
     )
-    return DemoReport(score(asked, console), table / PARTS)
+    report = score(asked, console)
+    page = write_page(PageConfig(tables=(f"demo={table}",), to=str(output / PAGE)), console)
+    return DemoReport(report, table / PARTS, page)
 
 
 def make_pictures(folder: Path) -> None:

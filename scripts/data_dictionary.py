@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from artimuse.curation.writing import DROPPED, TABLE_NAME_FIELD, pairs_schema
+from artimuse.curation.materialize.units import PART_SCHEMA
+from artimuse.curation.select.writing import DROPPED, TABLE_NAME_FIELD, pairs_schema
 from artimuse.table.dictionary import data_dictionary
 from artimuse.table.schema import METADATA_FIELDS, score_schema
 
@@ -17,6 +18,7 @@ SECTIONS = {
     "Selections: before the columns of the score table": pa.schema([TABLE_NAME_FIELD]),
     "Selections: rows that were dropped": DROPPED,
     "Pairs": pairs_schema(pa.unify_schemas([pa.schema([TABLE_NAME_FIELD]), SCORES])),
+    "What `artimuse materialize` has copied": PART_SCHEMA,
 }
 
 

@@ -37,7 +37,8 @@ def test_the_best_and_the_worst_are_shown_with_their_texts(tmp_path: Path, num_s
     )
     pq.write_table(pa.Table.from_pylist([*rows, failed], schema=schema), parts / "000000.parquet")
     output = io.StringIO()
-    DemoReport(SimpleNamespace(print=lambda _: None), parts).print(Console(file=output, width=200))
+    silent = SimpleNamespace(print=lambda _: None)
+    DemoReport(silent, parts, silent).print(Console(file=output, width=200))
     lines = [line for line in output.getvalue().splitlines() if ".jpg" in line]
     assert [line.split()[3] for line in lines] == [f"{name}.jpg" for name in names.split()]
     assert all(line.rstrip().endswith("Plain. Plain. Plain.") for line in lines)

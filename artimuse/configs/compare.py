@@ -22,6 +22,8 @@ class CompareConfig(ReportOptions):
     compared."""
     seed: int = 0
     """The seed of the bootstrap. The same command prints the same numbers."""
+    to: str | None = None
+    """Also write a page with plots and pictures, such as compare.html."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a negative seed."""

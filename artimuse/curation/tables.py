@@ -112,14 +112,18 @@ def _create_view(connection: duckdb.DuckDBPyConnection, view: str, table: ScoreT
 
 def reader_of(connection: duckdb.DuckDBPyConnection, table: ScoreTable, parts: Sequence[str]) -> str:
     """Some parts of a table, as SQL reads them."""
-    names = [f"{PARTS}/{part}" for part in parts]
-    if table.output.is_local:
-        found = [table.output.path(name) for name in names]
+    return reader_of_files(connection, table.output, [f"{PARTS}/{part}" for part in parts])
+
+
+def reader_of_files(connection: duckdb.DuckDBPyConnection, folder: Folder, names: Sequence[str]) -> str:
+    """Parquet files of a folder, as SQL reads them."""
+    if folder.is_local:
+        found = [folder.path(name) for name in names]
     else:
-        files = StoreFiles.of(table.output)
+        files = StoreFiles.of(folder)
         if not connection.filesystem_is_registered(files.protocol):
             connection.register_filesystem(files)
-        found = [files.url(table.output, name) for name in names]
+        found = [files.url(folder, name) for name in names]
     return f"read_parquet([{', '.join(map(quoted, found))}])"
 
 

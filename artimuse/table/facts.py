@@ -15,8 +15,8 @@ from artimuse.table.parts import PARTS, parts_by_shard, read_part
 _COLUMNS = ("row_number", "error_code", "score", "texts_truncated", "format")
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 # Hundredths of a point: quantiles of any number of rows in bounded memory.
-_BINS_PER_POINT = 100
-_NUM_BINS = 100 * _BINS_PER_POINT + 1
+BINS_PER_POINT = 100
+NUM_BINS = 100 * BINS_PER_POINT + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def read_table_facts(output: Folder) -> TableFacts:
     """
     num_rows = 0
     errors: Counter[str] = Counter()
-    histogram = np.zeros(_NUM_BINS, dtype=np.int64)
+    histogram = np.zeros(NUM_BINS, dtype=np.int64)
     num_described = num_truncated = num_deep = 0
     repeats = []
     for shard, names in parts_by_shard(output).items():
@@ -63,15 +63,18 @@ def read_table_facts(output: Folder) -> TableFacts:
         num_described += len(truncated)
         num_truncated += int(truncated.sum(dtype=np.int64))
         num_deep += pc.sum(pc.match_substring(parts["format"].filter(pc.is_valid(parts["score"])), " ")).as_py() or 0
-        bins = np.rint(parts["score"].drop_null().to_numpy() * _BINS_PER_POINT).astype(np.int64)
-        histogram += np.bincount(bins, minlength=_NUM_BINS)
+        bins = np.rint(parts["score"].drop_null().to_numpy() * BINS_PER_POINT).astype(np.int64)
+        histogram += np.bincount(bins, minlength=NUM_BINS)
     return TableFacts(
-        num_rows, dict(errors), _quantiles(histogram), num_described, num_truncated, num_deep, tuple(repeats)
+        num_rows, dict(errors), score_quantiles(histogram), num_described, num_truncated, num_deep, tuple(repeats)
     )
 
 
-def _quantiles(histogram: npt.NDArray[np.int64]) -> dict[str, float]:
-    """Linear between neighbouring rows, as NumPy, pandas and DuckDB's quantile_cont have it."""
+def score_quantiles(histogram: npt.NDArray[np.int64]) -> dict[str, float]:
+    """Points by name, from the number of rows in each of NUM_BINS bins; empty without rows.
+
+    Linear between neighbouring rows, as NumPy, pandas and DuckDB's quantile_cont have it.
+    """
     count = int(histogram.sum())
     if not count:
         return {}
@@ -80,7 +83,7 @@ def _quantiles(histogram: npt.NDArray[np.int64]) -> dict[str, float]:
     def score_at(position: float) -> float:
         """The score at a place in sorted order, from 0 to count - 1."""
         below, above = np.searchsorted(cumulative, [np.floor(position), np.ceil(position)], side="right")
-        return float(below + (above - below) * (position % 1)) / _BINS_PER_POINT
+        return float(below + (above - below) * (position % 1)) / BINS_PER_POINT
 
     names = {0.0: "min", 0.5: "median", 1.0: "max"}
     return {names.get(q, f"{q:.0%}"): round(score_at(q * (count - 1)), 3) for q in QUANTILES}

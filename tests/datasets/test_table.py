@@ -159,7 +159,7 @@ def test_columns_that_are_not_in_the_schema_are_left_out_and_said_so(table: Any,
         ({"dataset": None}, "no dataset"),
         ({"kind": None}, "no kind"),
         ({"split": None}, "no split"),
-        ({"uri": "https://example.org/b.jpg"}, "row 2 is an http(s) URL"),
+        ({"uri": "https://example.org/b.jpg"}, "row 2 (rows count from 0) is an http(s) URL"),
     ],
 )
 def test_a_wrong_row_is_refused_with_file_and_row(table: Any, fields: Row, complaint: str):

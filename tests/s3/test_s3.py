@@ -128,7 +128,7 @@ def test_globs_match_as_they_do_on_a_disk(pattern: str, num_found: int):
 
 
 def test_a_folder_with_nothing_in_it_is_refused():
-    assert "no images in this folder: it holds no files" in refusal(f"s3://{BUCKET}/nothing")
+    assert "no images in this folder. It holds no files" in refusal(f"s3://{BUCKET}/nothing")
 
 
 def test_a_missing_bucket_is_refused_before_anything_runs(server: Server, monkeypatch: pytest.MonkeyPatch):

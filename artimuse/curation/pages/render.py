@@ -1,68 +1,91 @@
-"""One self-contained HTML file from a template: nothing is loaded from elsewhere, and nothing in the data is code."""
+"""One HTML file from a template: nothing in it is loaded from elsewhere, and nothing that comes from data is code."""
 
 import base64
 import hashlib
 import json
+import re
+from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib import resources
+from importlib.resources import files
 from typing import Any
 
 import vl_convert
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from artimuse.runs.terminal import without_controls
 
-_FOLDER = resources.files("artimuse.curation.pages")
+_FOLDER = files("artimuse.curation.pages")
+GENERATOR = "artimuse report"
+"""What the page says of itself, by which it is known again."""
+IS_OURS = f'<meta name="generator" content="{GENERATOR}">'
 
 
-def render(template: str, *, plots: dict[str, Any], details: list[dict[str, Any]], **values: Any) -> str:
-    """The page of a template in this folder, as text.
+def render(template: str, values: Mapping[str, Any], *, plots: Mapping[str, Any], details: Mapping[str, Any]) -> bytes:
+    """The page of a template of this folder, in UTF-8.
 
-    `plots` are Vega-Lite specifications by the id of the element that they go into, `details` what the script shows of
-    single images. All other values are the template's, which escapes them.
+    `values` are the template's, which escapes them; `plots` are Vega-Lite specifications by the id of their element;
+    `details` is what the script shows of single images.
     """
-    scripts = [_library(), _text("page.js")]
-    page = (
+    style = _text("page.css")
+    scripts = [_plot_library(), _text("page.js")]
+    page: str = (
         _environment()
-        .from_string(_text(template))
+        .get_template(template)
         .render(
-            style=Markup(_text("page.css")),
+            values,
+            is_ours=Markup(IS_OURS),
+            policy=_policy(style, scripts),
+            style=Markup(style),
             scripts=[Markup(script) for script in scripts],
-            policy=_policy(scripts),
-            plots=Markup(_json(plots)),
-            details=Markup(_json(details)),
-            **values,
+            plots=_as_json(plots),
+            details=_as_json(details),
         )
     )
-    # A file in UTF-8 has no halves of surrogate pairs.
-    return page.encode("utf-8", "replace").decode()
+    return page.encode("utf-8", "replace")  # half a surrogate pair, which JSON may hold, is no text
 
 
-def _policy(scripts: list[str]) -> str:
-    """Only these scripts run. The plots' library writes styles into elements."""
-    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts)
-    return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {hashes}; base-uri 'none'"
+def _policy(style: str, scripts: Sequence[str]) -> str:
+    """Nothing but these texts may style the page or run in it, and no address may be asked for anything."""
+    allowed = " ".join(map(_digest, scripts))
+    return (
+        f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {allowed}; base-uri 'none';"
+        " form-action 'none'"
+    )
 
 
-def _json(value: Any) -> str:
-    """Within a <script> nothing but `</` and `<!--` could end it."""
-    return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _as_json(value: Any) -> Markup:
+    """For a script element: without `<`, nothing in it can end the element."""
+    return Markup(json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"))
+
+
+def num_bytes(value: Any) -> int:
+    """What a value takes in the page, as what the script shows."""
+    return len(_as_json(value).encode("utf-8", "replace"))
 
 
 @cache
-def _library() -> str:
-    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")
+def _plot_library() -> str:
+    """Vega-Embed and all that it needs. In the code of a script element, `</script` must not occur."""
+    return re.sub("</(?=script)", r"<\\/", vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
 
 
 def _text(name: str) -> str:
     return (_FOLDER / name).read_text("utf-8")
 
 
-@cache
 def _environment() -> Environment:
     return Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_visible
+        loader=FunctionLoader(_text),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_visible,
     )
 
 

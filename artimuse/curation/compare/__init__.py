@@ -1,0 +1,1 @@
+"""`artimuse compare`: two finished score tables side by side."""

@@ -1,7 +1,0 @@
-"""`folder`: the files under their keys, and nothing else."""
-
-from artimuse.curation.formats.defaults import InFiles, OfRows
-
-
-class PlainFolder(InFiles, OfRows):
-    """Implements `interface.FileFormat`."""

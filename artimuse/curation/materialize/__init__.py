@@ -1,0 +1,1 @@
+"""`artimuse materialize`: the images of a selection, copied in the layout that a trainer reads."""

@@ -1,0 +1,1 @@
+"""`artimuse report`: a page about finished score tables."""

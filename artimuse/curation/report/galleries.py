@@ -1,0 +1,132 @@
+"""Which images the page shows: the first ones of an order, or drawn by a seed, never more than a bounded number."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from artimuse.curation.near_duplicates import near_duplicates
+from artimuse.curation.tables import ScoreTable, quoted, reader_of
+
+MOST_AT_AN_END = 12
+"""Images of the best, of the worst and of the least sure; of few images a third each."""
+NUM_BANDS = 10
+BAND_POINTS = 100 // NUM_BANDS
+NUM_PER_BAND = 8
+NEAR_DISTANCE = 6
+"""Bits by which the hashes of near-duplicates differ at most, as in `artimuse select`."""
+MOST_HASHES = 100_000
+"""Images among which near-duplicates are looked for, about."""
+MOST_GROUPS, MOST_OF_A_GROUP = 6, 8
+"""Groups of near-duplicates that are shown, and images of each."""
+
+Place = tuple[str, int]
+"""table_name and row_number of an image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """Some images, in the order in which they are shown."""
+
+    title: str
+    num_images: int
+    """From which these are."""
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NearDuplicates:
+    """Groups of images that look alike, the largest first."""
+
+    num_searched: int
+    """Images that were compared with each other."""
+    num_groups: int
+    num_in_groups: int
+    galleries: tuple[Gallery, ...]
+
+
+def ends(connection: duckdb.DuckDBPyConnection, num_shown: int) -> list[Gallery]:
+    """The best, the worst and the least sure images of `shown`; of a single image there is no worst."""
+    most = min(MOST_AT_AN_END, -(-num_shown // 3))
+    orders = {"Best": "score DESC", "Worst": "score", "Least sure": "score_std DESC NULLS LAST"}
+    found = []
+    for title, order in orders.items():
+        places = connection.execute(
+            f"SELECT table_name, row_number FROM shown ORDER BY {order}, table_name, row_number LIMIT {most}"
+        ).fetchall()
+        found.append(Gallery(title, len(places), tuple(places)))
+    return [gallery for gallery in found if gallery.places][: 1 if num_shown == 1 else None]
+
+
+def bands(connection: duckdb.DuckDBPyConnection, seed: int) -> list[Gallery]:
+    """Images of `shown` drawn from each band of the score, the highest band first."""
+    rows = connection.execute(f"""
+        SELECT least(floor(score / {BAND_POINTS}), {NUM_BANDS - 1})::INTEGER AS band, count(*),
+            min({{'drawn': {_drawn(seed)}, 'table_name': table_name, 'row_number': row_number, 'score': score}},
+                {NUM_PER_BAND})
+        FROM shown GROUP BY band ORDER BY band DESC
+    """).fetchall()
+    return [
+        Gallery(
+            f"{band * BAND_POINTS} to {(band + 1) * BAND_POINTS}",
+            count,
+            tuple(
+                (row["table_name"], row["row_number"])
+                for row in sorted(drawn, key=lambda row: (-row["score"], row["drawn"]))
+            ),
+        )
+        for band, count, drawn in rows
+    ]
+
+
+def find_near_duplicates(connection: duckdb.DuckDBPyConnection, seed: int, num_shown: int) -> NearDuplicates:
+    """Groups among the images of `shown`, or among about MOST_HASHES of them that are drawn by the seed."""
+    is_drawn = "true" if num_shown <= MOST_HASHES else f"{_drawn(seed)} < {2**64 * MOST_HASHES // num_shown}"
+    rows = connection.sql(f"""
+        SELECT table_name, row_number, score, phash FROM shown WHERE phash IS NOT NULL AND {is_drawn}
+        ORDER BY table_name, row_number
+    """).to_arrow_table()
+    group_of_row = near_duplicates(rows["phash"].to_numpy().astype(np.uint64), NEAR_DISTANCE)
+    sizes = np.bincount(group_of_row, minlength=1)
+    largest = np.argsort(-sizes, kind="stable")[:MOST_GROUPS]
+    galleries = []
+    for group in largest[sizes[largest] > 1]:
+        members = rows.take(np.flatnonzero(group_of_row == group)).sort_by([("score", "descending")])
+        places = [(row["table_name"], row["row_number"]) for row in members.slice(0, MOST_OF_A_GROUP).to_pylist()]
+        galleries.append(Gallery(f"{len(members):,} alike", len(members), tuple(places)))
+    in_groups = sizes[sizes > 1]
+    return NearDuplicates(len(rows), len(in_groups), int(in_groups.sum()), tuple(galleries))
+
+
+def image_rows(
+    connection: duckdb.DuckDBPyConnection, tables: Sequence[ScoreTable], places: Iterable[Place]
+) -> dict[Place, Mapping[str, Any]]:
+    """The whole rows of these images. Only the files that hold them are read."""
+    wanted: dict[str, set[int]] = {}
+    for name, number in places:
+        wanted.setdefault(name, set()).add(number)
+    found: dict[Place, Mapping[str, Any]] = {}
+    for table in tables:
+        numbers = wanted.get(table.name, set())
+        shards = {number // table.record.plan.rows_per_shard for number in numbers}
+        parts = [part for part in table.parts if int(part.partition("-")[0]) in shards]
+        if not parts:
+            continue
+        # Numbers written out, so that DuckDB skips the row groups that have none of them.
+        listed = ", ".join(map(str, sorted(numbers)))
+        rows = connection.execute(
+            f"SELECT {quoted(table.name)} AS table_name, * FROM {reader_of(connection, table, parts)}"
+            f" WHERE row_number IN ({listed})"
+        )
+        names = [column for column, *_ in rows.description or ()]
+        for values in rows.fetchall():
+            row = dict(zip(names, values))
+            found[table.name, row["row_number"]] = row
+    return found
+
+
+def _drawn(seed: int) -> str:
+    """A number of 64 bits in SQL, another one for each image: those with the smallest ones are drawn."""
+    return f"hash(table_name, row_number, {seed})"

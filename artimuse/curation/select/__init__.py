@@ -1,0 +1,1 @@
+"""`artimuse select`: from finished score tables to the images, or pairs, that are kept."""

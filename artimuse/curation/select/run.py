@@ -1,0 +1,151 @@
+"""`artimuse select`: from finished score tables to the images that are kept, each of the others with its reason."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import duckdb
+from rich.console import Console
+
+from artimuse import __version__
+from artimuse.configs.select import SelectConfig
+from artimuse.curation.functions import with_columns
+from artimuse.curation.select.pairs import make_pairs
+from artimuse.curation.select.steps import Step, steps_of, take
+from artimuse.curation.select.writing import common_schema, write_dropped, write_kept, write_pairs
+from artimuse.curation.selection import Selection, SelectionFacts, dropped_name, split_location
+from artimuse.curation.tables import ScoreTable, find_tables, identifier, opened, own_column
+from artimuse.errors import BadInput
+from artimuse.io.folder import Folder
+from artimuse.runs.progress import RunProgress
+
+logger = logging.getLogger(__name__)
+
+_ALWAYS = ("table_name", "row_number", "score")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SelectReport:
+    """What `artimuse select` has written."""
+
+    selection: str
+    dropped: str
+    facts: SelectionFacts
+
+    @property
+    def exit_status(self) -> int:
+        return 0
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "exit_status": self.exit_status}
+
+    def print(self, console: Console) -> None:
+        for line in self._lines():
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _lines(self) -> Iterator[str]:
+        facts = self.facts
+        yield f"{facts.num_rows:,} images: {facts.num_kept:,} kept, {facts.num_rows - facts.num_kept:,} dropped"
+        for reason, count in facts.dropped.items():
+            yield f"{count:>12,} {reason}"
+        if facts.num_pairs is not None:
+            more = f", {facts.num_more_pairs:,} more than --pairs-per-prompt allows" if facts.num_more_pairs else ""
+            yield f"{facts.num_pairs:,} pairs; left out: {facts.num_ties:,} ties{more}"
+        yield f"kept     {self.selection}"
+        yield f"dropped  {self.dropped}"
+
+
+def run(config: SelectConfig, console: Console) -> SelectReport:
+    """Reads the tables, and writes the two files of a selection.
+
+    Raises BadInput if what is asked for does not fit the tables, BadOutput for what is no table or cannot be written.
+    """
+    tables = find_tables(config.tables)
+    folder, name = split_location(config.to)
+    _refuse_other_file(folder, name)
+    common_schema(tables)
+    progress = RunProgress(console)
+    with opened(tables) as connection:
+        with progress.phase("choosing"):
+            facts = _choose(connection, tables, config)
+        with progress.phase("writing"):
+            write_rows = write_pairs if config.pairs is not None else write_kept
+            connection.execute("CREATE TEMP TABLE chosen AS SELECT table_name, row_number FROM kept ORDER BY ALL")
+            write_rows(connection, tables, facts, folder, name)
+            write_dropped(connection, tables, facts, folder, name)
+    return SelectReport(selection=folder.url(name), dropped=folder.url(dropped_name(name)), facts=facts)
+
+
+def _choose(
+    connection: duckdb.DuckDBPyConnection, tables: Sequence[ScoreTable], config: SelectConfig
+) -> SelectionFacts:
+    """Makes the relations `kept`, `left_out` and, with --pairs, `pairs`."""
+    steps = list(steps_of(config, connection))
+    paired = None if config.pairs is None else own_column(connection, config.pairs, "--pairs")
+    _start(connection, config, steps, paired)
+    for step in steps:
+        take(connection, step)
+    num_ties = num_pairs = num_more = None
+    if paired is not None:
+        num_ties, num_more = make_pairs(connection, paired, config)
+        num_pairs = _count(connection, "pairs")
+    num_rows, num_failed = connection.execute("SELECT count(*), count(*) FILTER (status <> 'ok') FROM rows").fetchall()[
+        0
+    ]
+    by_step = dict(connection.execute("SELECT reason, count(*) FROM left_out GROUP BY reason").fetchall())
+    num_kept = _count(connection, "kept")
+    num_not_where = num_rows - num_failed - num_kept - sum(by_step.values())
+    reasons = {"failed": num_failed, "where": num_not_where}
+    reasons |= {step.reason: by_step.get(step.reason, 0) for step in steps}
+    return SelectionFacts(
+        kind="rows" if paired is None else "pairs",
+        artimuse=__version__,
+        tables={table.name: table.output.url() for table in tables},
+        settings=config.settings,
+        num_rows=num_rows,
+        num_kept=num_kept,
+        dropped={reason: count for reason, count in reasons.items() if count},
+        num_pairs=num_pairs,
+        num_ties=num_ties,
+        num_more_pairs=num_more,
+    )
+
+
+def _start(
+    connection: duckdb.DuckDBPyConnection, config: SelectConfig, steps: Sequence[Step], paired: str | None
+) -> None:
+    """`kept` has the rows that come into question, with no more columns than the steps look at."""
+    needed = dict.fromkeys([*_ALWAYS, *(column for step in steps for column in step.columns)])
+    if paired is not None:
+        needed |= dict.fromkeys(["score_std", paired])
+    # On lines of its own, so that a comment at its end hides nothing.
+    condition = "" if config.where is None else f"AND (\n{with_columns(config.where)}\n)"
+    try:
+        connection.execute(
+            f"CREATE TEMP TABLE kept AS SELECT {', '.join(map(identifier, needed))} FROM rows"
+            f" WHERE status = 'ok' {condition}"
+        )
+    except duckdb.Error as error:
+        if config.where is None:
+            raise
+        raise BadInput(f"--where {config.where!r}: {str(error).splitlines()[0]}") from error
+    connection.execute(
+        "CREATE TEMP TABLE left_out (table_name VARCHAR, row_number BIGINT, reason VARCHAR, duplicate_of VARCHAR,"
+        " duplicate_of_table VARCHAR)"
+    )
+
+
+def _count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
+    [(count,)] = connection.execute(f"SELECT count(*) FROM {relation}").fetchall()
+    return int(count)
+
+
+def _refuse_other_file(folder: Folder, name: str) -> None:
+    """An earlier selection is replaced, any other file is not."""
+    if not folder.exists(name):
+        return
+    try:
+        Selection.at(folder.url(name))
+    except BadInput as error:
+        raise BadInput(f"--to {folder.url(name)}: a file that is no selection is there; choose another name") from error

@@ -1,0 +1,253 @@
+"""Selections of small tables, whose right answers are written out."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from artimuse.configs.select import SelectConfig
+from artimuse.curation.select.run import SelectReport, run
+from artimuse.curation.selection import Selection
+from artimuse.errors import BadInput, BadOutput
+from tests.curation.score_tables import kept_rows, write_table
+
+PROMPT = pa.schema([("prompt", pa.string())])
+
+
+def select(directory: Path, *tables: str, **asked: Any) -> SelectReport:
+    """Writes `selection.parquet` in the directory; tables are in it too."""
+    named = tuple(str(directory / table) if "=" not in table else table for table in tables or ("table",))
+    config = SelectConfig(tables=named, to=str(directory / "selection.parquet"), **asked)
+    return run(config, Console(file=io.StringIO()))
+
+
+def numbers(directory: Path) -> list[int]:
+    return [number for _, number in kept_rows(directory / "selection.parquet")]
+
+
+def dropped(directory: Path) -> dict[int, str]:
+    rows = pq.read_table(directory / "selection.dropped.parquet").to_pylist()
+    return {row["row_number"]: row["reason"] for row in rows}
+
+
+@pytest.fixture
+def scored(tmp_path: Path) -> Path:
+    """A table of 25 images in three shards with the scores 0, 4, 8 ..., of which the last one has failed."""
+    rows = [{"score": 4.0 * number, "score_std": 5.0 + number % 2} for number in range(24)]
+    write_table(tmp_path / "table", [*rows, {"score": None}])
+    return tmp_path
+
+
+def test_without_options_every_image_with_a_score_is_kept(scored: Path):
+    report = select(scored)
+    assert numbers(scored) == list(range(24))
+    assert dropped(scored) == {24: "failed"}
+    assert report.facts.dropped == {"failed": 1}
+
+
+def test_where_takes_any_column_and_rows_without_a_value_are_dropped(scored: Path):
+    report = select(scored, where="score >= 62 and score_std < 6 -- a comment")
+    assert numbers(scored) == [16, 18, 20, 22]
+    assert report.facts.dropped == {"failed": 1, "where": 20}
+    select(scored, where="error_code <> 'corrupt'")
+    assert numbers(scored) == []
+
+
+def test_where_may_ask_for_the_distribution(tmp_path: Path):
+    sure, unsure = [0, 0, 0, 1, 0], [0.25, 0, 0, 0.75, 0]
+    write_table(tmp_path / "table", [{"score_probs": sure}, {"score_probs": unsure}, {"score": None}])
+    select(tmp_path, where="score_quantile(0.1) >= 75")
+    assert numbers(tmp_path) == [0]
+    select(tmp_path, where="score_probability(50) < 0.8 and Score_Lower (2) = 30")
+    assert numbers(tmp_path) == [1]
+
+
+@pytest.mark.parametrize(
+    ("condition", "complaint"),
+    [
+        ("scor > 5", r"--where 'scor > 5': Binder Error: Referenced column \"scor\" not found.*"),
+        ("score >", "--where 'score >': Parser Error"),
+        ("prompt = 3", "--where 'prompt = 3': "),
+    ],
+)
+def test_a_condition_that_does_not_fit_is_refused(tmp_path: Path, condition: str, complaint: str):
+    write_table(tmp_path / "table", [{"prompt": "a cat"}], passthrough=PROMPT)
+    with pytest.raises(BadInput, match=complaint):
+        select(tmp_path, where=condition)
+    assert not (tmp_path / "selection.parquet").exists()
+
+
+def test_kept_rows_are_whole_with_types_and_descriptions_of_the_table(scored: Path):
+    select(scored, top=2)
+    found = pq.read_table(scored / "selection.parquet")
+    [part, *_] = sorted((scored / "table" / "scores").iterdir())
+    table = pq.read_schema(part)
+    assert found.schema.names == ["table_name", *table.names]
+    for field in table:
+        assert found.schema.field(field.name).type == field.type
+        assert found.schema.field(field.name).metadata == field.metadata
+    assert found["uri"].to_pylist() == ["/photos/22.jpg", "/photos/23.jpg"]
+    assert found["score_probs"].to_pylist()[0] == pytest.approx([0.2] * 5, abs=1e-3)
+
+
+def test_top_and_percent_keep_the_best_of_each_value(tmp_path: Path):
+    prompts = ["a", "a", "a", "b", None]
+    rows = [{"score": float(number), "prompt": prompt} for number, prompt in enumerate(prompts)]
+    write_table(tmp_path / "table", rows, passthrough=PROMPT)
+    select(tmp_path, top=2, per="prompt")
+    assert numbers(tmp_path) == [1, 2, 3, 4]
+    select(tmp_path, top_percent=10, per="PROMPT")
+    assert numbers(tmp_path) == [2, 3, 4]
+    select(tmp_path, top_percent=40)
+    assert numbers(tmp_path) == [3, 4]
+    assert dropped(tmp_path) == dict.fromkeys([0, 1, 2], "not_at_the_top")
+
+
+def test_best_of_leaves_out_images_without_a_value(tmp_path: Path):
+    rows = [{"score": float(n), "prompt": prompt} for n, prompt in enumerate(["a", "a", "a", "b", None])]
+    write_table(tmp_path / "table", rows, passthrough=PROMPT)
+    select(tmp_path, best_of="prompt", keep=2)
+    assert numbers(tmp_path) == [1, 2, 3]
+    assert dropped(tmp_path) == dict.fromkeys([0, 4], "not_among_the_best")
+
+
+def test_a_quota_names_its_values_and_a_star_all_others(tmp_path: Path):
+    rows = [{"score": float(n), "prompt": prompt} for n, prompt in enumerate("aaabbcc")]
+    write_table(tmp_path / "table", rows, passthrough=PROMPT)
+    select(tmp_path, quota="prompt=a:2,b:9")
+    assert numbers(tmp_path) == [1, 2, 3, 4]
+    select(tmp_path, quota="prompt=a:0,*:1")
+    assert numbers(tmp_path) == [4, 6]
+    select(tmp_path, quota="prompt=*:1")
+    assert numbers(tmp_path) == [2, 4, 6]
+
+
+def test_of_duplicates_the_best_stays_and_the_others_name_it(tmp_path: Path):
+    rows = [
+        {"score": 10.0, "sha256": "x"},
+        {"score": 30.0, "sha256": "x"},
+        {"score": 30.0, "sha256": "x"},
+        {"score": 20.0, "sha256": "y"},
+    ]
+    write_table(tmp_path / "a", rows)
+    write_table(tmp_path / "b", [{"score": 90.0, "sha256": "y"}])
+    select(tmp_path, "a", "b", dedupe="exact")
+    assert kept_rows(tmp_path / "selection.parquet") == [("a", 1), ("b", 0)]
+    named = pq.read_table(tmp_path / "selection.dropped.parquet").to_pylist()
+    assert [(row["row_number"], row["duplicate_of_table"], row["duplicate_of"]) for row in named] == [
+        (0, "a", "1.jpg"),
+        (2, "a", "1.jpg"),
+        (3, "b", "0.jpg"),
+    ]
+
+
+def test_near_duplicates_are_connected_by_those_between_them(tmp_path: Path):
+    hashes = [0b0, 0b1111, 0b11111111, 2**60 - 1, None, None]
+    rows = [{"score": float(n), "phash": hash_} for n, hash_ in enumerate(hashes)]
+    write_table(tmp_path / "table", rows)
+    select(tmp_path, dedupe="near", near_distance=4)
+    assert numbers(tmp_path) == [2, 3, 4, 5]
+    select(tmp_path, dedupe="near", near_distance=3)
+    assert numbers(tmp_path) == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_sample_is_even_over_the_bands_and_the_same_for_the_same_seed(tmp_path: Path):
+    # 60 images in the lowest band, 3 in the highest, none between.
+    write_table(tmp_path / "table", [{"score": 5.0}] * 60 + [{"score": 95.0}] * 2 + [{"score": 100.0}])
+    select(tmp_path, sample=20, seed=1)
+    first = numbers(tmp_path)
+    assert len(first) == 20
+    assert first[-3:] == [60, 61, 62]
+    select(tmp_path, sample=20, seed=1)
+    assert numbers(tmp_path) == first
+    select(tmp_path, sample=20, seed=2)
+    assert numbers(tmp_path) != first
+
+
+def test_several_tables_are_told_apart_and_may_have_different_columns(tmp_path: Path):
+    write_table(tmp_path / "a", [{"score": 1.0, "prompt": "x"}], passthrough=PROMPT)
+    write_table(tmp_path / "b", [{"score": 2.0, "steps": 20}], passthrough=pa.schema([("steps", pa.int64())]))
+    report = select(tmp_path, f"old={tmp_path / 'a'}", "b")
+    assert kept_rows(tmp_path / "selection.parquet", "table_name", "prompt", "steps") == [
+        ("old", "x", None),
+        ("b", None, 20),
+    ]
+    assert report.facts.tables == {"old": str(tmp_path / "a"), "b": str(tmp_path / "b")}
+    select(tmp_path, f"old={tmp_path / 'a'}", "b", where="table_name = 'b'")
+    assert kept_rows(tmp_path / "selection.parquet") == [("b", 0)]
+
+
+def test_tables_of_one_name_or_with_types_that_never_meet_are_refused(tmp_path: Path):
+    write_table(tmp_path / "a", [{"steps": "many"}], passthrough=pa.schema([("steps", pa.string())]))
+    write_table(tmp_path / "b", [{"steps": 20}], passthrough=pa.schema([("steps", pa.int64())]))
+    with pytest.raises(BadInput, match="more than one table is called 'a'; NAME=TABLE gives each a name"):
+        select(tmp_path, "a", "a")
+    with pytest.raises(BadInput, match=r"/b: a column has another type than in the other tables \(.*steps"):
+        select(tmp_path, "a", "b")
+
+
+def test_what_is_no_table_is_refused(tmp_path: Path):
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(BadOutput, match=r"photos holds no score table: there is no run\.json"):
+        select(tmp_path, "photos")
+
+
+def test_a_column_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path):
+    write_table(tmp_path / "table", [{}], with_metadata=True)
+    with pytest.raises(BadInput, match=r"--best-of prompt: no such column; perhaps meta_prompt is meant\. The columns"):
+        select(tmp_path, best_of="prompt")
+
+
+def test_only_an_earlier_selection_is_replaced(scored: Path):
+    select(scored, top=1)
+    select(scored, top=2)
+    assert len(numbers(scored)) == 2
+    pq.write_table(pa.table({"a": [1]}), scored / "selection.parquet")
+    with pytest.raises(BadInput, match="a file that is no selection is there"):
+        select(scored)
+
+
+def test_the_metadata_say_what_was_asked_for_and_what_came_of_it(scored: Path):
+    select(scored, where="score > 8", top=3)
+    facts = Selection.at(str(scored / "selection.parquet")).facts
+    assert facts.settings == {"where": "score > 8", "top": 3}
+    assert (facts.num_rows, facts.num_kept) == (25, 3)
+    assert facts.dropped == {"failed": 1, "where": 3, "not_at_the_top": 18}
+    with pytest.raises(BadInput, match="not a selection; `artimuse select TABLE --to"):
+        Selection.at(str(next((scored / "table" / "scores").iterdir())))
+
+
+@pytest.mark.parametrize(
+    ("asked", "complaint"),
+    [
+        ({"top": 1, "top_percent": 2}, "--top and --top-percent: give one of them"),
+        ({"per": "prompt"}, "--per goes with --top or --top-percent"),
+        ({"top": 0}, "--top 0: expected 1 or more"),
+        ({"top_percent": 101}, "--top-percent 101: expected more than 0 and at most 100"),
+        ({"near_distance": 17}, "--near-distance 17: expected 0 to 16 bits"),
+        ({"quota": "prompt"}, "--quota prompt: expected COLUMN=VALUE:N"),
+        ({"quota": "prompt=a:1,a:2"}, "with each value once"),
+        ({"margin": "2 std"}, "--margin 2 std: expected points, such as 10, or such as 2std"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(asked: dict[str, Any], complaint: str):
+    with pytest.raises(ValueError, match=complaint):
+        SelectConfig(tables=("table",), to="selection.parquet", **asked)
+
+
+def test_a_selection_is_a_parquet_file(scored: Path):
+    with pytest.raises(BadInput, match=r"--to chosen: a selection is a Parquet file; name it chosen\.parquet"):
+        run(SelectConfig(tables=(str(scored / "table"),), to="chosen"), Console(file=io.StringIO()))
+
+
+def test_on_an_object_store_it_is_the_same(memory_url: str):
+    rows = [{"score": float(number)} for number in range(25)]
+    write_table(f"{memory_url}/table", rows)
+    to = f"{memory_url}/chosen/best.parquet"
+    run(SelectConfig(tables=(f"{memory_url}/table",), to=to, top=2), Console(file=io.StringIO()))
+    assert kept_rows(to) == [("table", 23), ("table", 24)]
+    assert Selection.at(to).tables["table"].url() == f"{memory_url}/table"
