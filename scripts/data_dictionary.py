@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from artimuse.curation.materialize.units import PART_SCHEMA
-from artimuse.curation.select.writing import DROPPED, TABLE_NAME_FIELD, pairs_schema
+from artimuse.curation.select.writing import DROPPED, pairs_schema
+from artimuse.curation.tables import TABLE_NAME_FIELD
 from artimuse.table.dictionary import data_dictionary
 from artimuse.table.schema import METADATA_FIELDS, score_schema
 

@@ -1,7 +1,7 @@
 """`artimuse select`: what there is to choose."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 import tyro
@@ -92,8 +92,7 @@ class SelectConfig(FilesOptions, ConditionOptions, RankOptions, PairOptions, Rep
             raise ValueError(f"--near-distance {self.near_distance}: expected 0 to 16 bits")
         if self.top is not None and self.top_percent is not None:
             raise ValueError("--top and --top-percent: give one of them")
-        if self.per is not None and self.top is None and self.top_percent is None:
-            raise ValueError("--per goes with --top or --top-percent")
+        self._refuse_idle()
         if self.top_percent is not None and not 0 < self.top_percent <= 100:
             raise ValueError(f"--top-percent {self.top_percent:g}: expected more than 0 and at most 100")
         counts = {
@@ -107,6 +106,22 @@ class SelectConfig(FilesOptions, ConditionOptions, RankOptions, PairOptions, Rep
             if count is not None and count < 1:
                 raise ValueError(f"{option} {count}: expected 1 or more")
         _ = self.quotas, self.least_margin
+
+    def _refuse_idle(self) -> None:
+        """Raises ValueError for an option that says nothing without another one."""
+        goes_with = {
+            "per": ("--top or --top-percent", self.top is not None or self.top_percent is not None),
+            "near_distance": ("--dedupe near", self.dedupe == "near"),
+            "keep": ("--best-of", self.best_of is not None),
+            "bands": ("--sample", self.sample is not None),
+            "seed": ("--sample", self.sample is not None),
+            "margin": ("--pairs", self.pairs is not None),
+            "pairs_per_prompt": ("--pairs", self.pairs is not None),
+        }
+        usual = {field.name: field.default for field in fields(self)}
+        for name, (others, is_there) in goes_with.items():
+            if getattr(self, name) != usual[name] and not is_there:
+                raise ValueError(f"--{name.replace('_', '-')} goes with {others}")
 
     @property
     def quotas(self) -> tuple[str, dict[str, int]] | None:

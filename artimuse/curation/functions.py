@@ -88,6 +88,8 @@ def _of_one_length(
 
 def _quantile_N(probs_NK: Floats, values_NK: Floats, q_N: Floats) -> Floats:
     """The smallest value up to which the probability is q or more; values need not be in order."""
+    if not ((q_N >= 0) & (q_N <= 1)).all():
+        raise ValueError("score_quantile(q): q is a probability, from 0 to 1")
     order_NK = np.argsort(values_NK, axis=1, kind="stable")
     cumulative_NK = np.cumsum(np.take_along_axis(probs_NK, order_NK, axis=1), axis=1)
     # Probabilities of 16 bits add up to a little more or less than 1.

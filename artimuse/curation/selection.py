@@ -18,7 +18,7 @@ from artimuse.errors import BadInput
 from artimuse.io.folder import Folder
 from artimuse.io.reading import open_input
 
-Kind = Literal["rows", "pairs"]
+Kind = Literal["rows", "pairs", "dropped"]
 
 METADATA_KEY = b"artimuse_selection"
 SUFFIX = ".parquet"
@@ -34,6 +34,8 @@ class SelectionFacts:
     """The version that made it."""
     tables: Mapping[str, str]
     """Location of the output of `artimuse score` by `table_name`."""
+    fingerprints: Mapping[str, str]
+    """What tells the tables from others at the same place, by `table_name`."""
     settings: Mapping[str, Any]
     """What was asked for, by option."""
     num_rows: int
@@ -67,7 +69,10 @@ class Selection:
         saved = (schema.metadata or {}).get(METADATA_KEY)
         if saved is None:
             raise BadInput(f"{location}: not a selection; `artimuse select TABLE --to {location}` writes one")
-        return cls(location, SelectionFacts(**json.loads(saved)), schema)
+        facts = SelectionFacts(**json.loads(saved))
+        if facts.kind == "dropped":
+            raise BadInput(f"{location}: these are the rows that were dropped; name the selection beside it")
+        return cls(location, facts, schema)
 
     @property
     def tables(self) -> dict[str, Folder]:
@@ -86,8 +91,15 @@ def dropped_name(name: str) -> str:
 
 
 def split_location(location: str) -> tuple[Folder, str]:
-    """The folder of a selection and its name. Raises BadInput for another suffix."""
+    """The folder of a file, and its name there."""
     name = PurePosixPath(location).name
+    above = location.rstrip("/").removesuffix(name).rstrip("/")
+    return Folder.at(above or ("/" if location.startswith("/") else ".")), name
+
+
+def selection_location(to: str) -> tuple[Folder, str]:
+    """The folder of a new selection and its name. Raises BadInput for another suffix."""
+    folder, name = split_location(to)
     if not name.endswith(SUFFIX) or name == SUFFIX:
-        raise BadInput(f"--to {location}: a selection is a Parquet file; name it {name or 'selection'}{SUFFIX}")
-    return Folder.at(location.removesuffix(name).rstrip("/") or "."), name
+        raise BadInput(f"--to {to}: a selection is a Parquet file; name it {name or 'selection'}{SUFFIX}")
+    return folder, name

@@ -1,5 +1,6 @@
 """Finished score tables as one relation in DuckDB: on disks and object stores, streamed."""
 
+import hashlib
 import json
 import logging
 from collections import Counter
@@ -17,18 +18,18 @@ from artimuse.curation.files import StoreFiles
 from artimuse.curation.functions import add_functions
 from artimuse.errors import BadInput, BadOutput
 from artimuse.io.folder import Folder
+from artimuse.table.checked import DAMAGED
 from artimuse.table.parts import PARTS, parts_by_shard
 from artimuse.table.record import RUN_FILE, ScoreRecord
+from artimuse.table.schema import SCORE_VALUES, TABLE_NAME, described, fold_case
 from artimuse.table.verify import DEMO_TABLE
 
 logger = logging.getLogger(__name__)
 
+TABLE_NAME_FIELD = described(TABLE_NAME, pa.string(), "which of the tables the row is from", nullable=False)
+
 MEMORY_LIMIT = "1500MB"
 """Of DuckDB. What does not fit goes to TMPDIR."""
-TABLE_NAME = "table_name"
-"""The column that says which of several tables a row is from."""
-SCORE_VALUES = "score_values"
-"""The column with the values that `score_probs` is over; one list for all rows of a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,12 @@ class ScoreTable:
     """Names of the files, in the order of the rows."""
     schema: pa.Schema
     """Its columns."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells it from a table of other images, or by another model."""
+        kinds = (self.record.fingerprints.get("plan"), self.record.fingerprints.get("score"))
+        return hashlib.sha256(json.dumps([kinds, self.record.plan.num_rows], sort_keys=True).encode()).hexdigest()
 
     @property
     def values(self) -> tuple[float, ...]:
@@ -65,23 +72,64 @@ def find_tables(arguments: Sequence[str]) -> list[ScoreTable]:
 
 def _find(argument: str) -> ScoreTable:
     name, equals, location = argument.partition("=")
-    if not equals or "/" in name:
+    if not equals or "/" in name or _record(argument):
         name, location = "", argument
-    output = Folder.at(location)
-    record = RUN_FILE.read(output)
-    if record is None and RUN_FILE.exists(output / DEMO_TABLE):
-        output = output / DEMO_TABLE
-        record = RUN_FILE.read(output)
-    if record is None:
-        raise BadOutput(f"{output.url()} holds no score table: there is no {RUN_FILE.name}")
+    found = _record(location)
+    if found is None:
+        called = f" ({name!r} was taken for the name)" if name else ""
+        raise BadOutput(f"{Folder.at(location).url()} holds no score table: there is no {RUN_FILE.name}{called}")
+    output, record = found
     parts = tuple(part for names in parts_by_shard(output).values() for part in names)
     if not parts:
         raise BadOutput(f"{output.url()} holds no rows yet")
     if record.status != "finished":
         logger.warning("%s is unfinished: what has no row yet is missing here", output.url())
     name = name or PurePosixPath(Folder.at(location).root).name
-    with output.open(f"{PARTS}/{parts[0]}") as file, pq.ParquetFile(file) as parquet:
-        return ScoreTable(name, output, record, parts, parquet.schema_arrow)
+    try:
+        with output.open(f"{PARTS}/{parts[0]}") as file, pq.ParquetFile(file) as parquet:
+            return ScoreTable(name, output, record, parts, parquet.schema_arrow)
+    except DAMAGED as error:
+        raise _unreadable(output.url(f"{PARTS}/{parts[0]}"), error) from error
+
+
+def _record(location: str) -> tuple[Folder, ScoreRecord] | None:
+    """The output at a location, or below it where the demo has it; None if there is none."""
+    output = Folder.at(location)
+    for folder in (output, output / DEMO_TABLE):
+        record = RUN_FILE.read(folder)
+        if record is not None:
+            return folder, record
+    return None
+
+
+def common_schema(tables: Sequence[ScoreTable]) -> pa.Schema:
+    """The columns of all tables, with `table_name` first. Names that differ in case only are one, as SQL has it.
+
+    Raises BadInput if a column has a type in one table that the type of another does not hold.
+    """
+    fields = {TABLE_NAME: TABLE_NAME_FIELD}
+    for table in tables:
+        for field in table.schema:
+            known = fields.setdefault(fold_case(field.name), field)
+            kind = _wider(known.type, field.type)
+            if kind is None or field.name in (TABLE_NAME, SCORE_VALUES):
+                raise BadInput(
+                    f"{table.output.url()}: its column {field.name} is {field.type}, and {known.type} in another table"
+                )
+            fields[fold_case(field.name)] = known.with_type(kind)
+    return pa.schema(list(fields.values()))
+
+
+def _wider(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+    """The type that holds the values of both without loss; None if neither does."""
+    if one == other or pa.types.is_null(other):
+        return one
+    if pa.types.is_null(one):
+        return other
+    for is_kind in (pa.types.is_signed_integer, pa.types.is_unsigned_integer, pa.types.is_floating):
+        if is_kind(one) and is_kind(other):
+            return max(one, other, key=lambda kind: kind.bit_width)
+    return None
 
 
 @contextmanager
@@ -90,16 +138,48 @@ def opened(tables: Sequence[ScoreTable]) -> Iterator[duckdb.DuckDBPyConnection]:
 
     A column that a table lacks is null. `functions.py` has what SQL may call beside DuckDB's own functions.
     """
-    with TemporaryDirectory(prefix="artimuse-") as scratch, closing(duckdb.connect()) as connection:
+    with (
+        _explained(tables),
+        TemporaryDirectory(prefix="artimuse-") as scratch,
+        closing(duckdb.connect()) as connection,
+    ):
         connection.execute("SET temp_directory = ?", [scratch])
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
         connection.execute("SET preserve_insertion_order = false")
         add_functions(connection)
         for number, table in enumerate(tables):
             _create_view(connection, f"rows_{number}", table)
+            if table.record.status != "finished":
+                _refuse_repeats(connection, f"rows_{number}", table)
         union = " UNION ALL BY NAME ".join(f"SELECT * FROM rows_{number}" for number in range(len(tables)))
         connection.execute(f"CREATE VIEW rows AS {union}")
         yield connection
+
+
+@contextmanager
+def _explained(tables: Sequence[ScoreTable]) -> Iterator[None]:
+    """What DuckDB cannot read is a table's fault: conditions and columns have been checked by then."""
+    try:
+        yield
+    except (duckdb.IOException, duckdb.InvalidInputException, duckdb.OutOfMemoryException) as error:
+        raise _unreadable(", ".join(table.output.url() for table in tables), error) from error
+
+
+def _unreadable(location: str, error: Exception) -> BadOutput:
+    reason = str(error).splitlines()[0]
+    return BadOutput(f"{location}: cannot be read ({reason}); `artimuse verify` names what is damaged")
+
+
+def _refuse_repeats(connection: duckdb.DuckDBPyConnection, view: str, table: ScoreTable) -> None:
+    """A run that was killed may have left a row in two files; its next start puts that right."""
+    [(num_rows, num_distinct)] = connection.execute(
+        f"SELECT count(*), count(DISTINCT row_number) FROM {view}"
+    ).fetchall()
+    if num_rows > num_distinct:
+        raise BadOutput(
+            f"{table.output.url()}: {num_rows - num_distinct:,} rows are there twice or more, as a killed run may leave"
+            " them; the same `artimuse score` command puts that right"
+        )
 
 
 def _create_view(connection: duckdb.DuckDBPyConnection, view: str, table: ScoreTable) -> None:

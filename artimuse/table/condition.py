@@ -1,7 +1,5 @@
 """`--attributes-where`: which rows of the score table a condition in DuckDB's SQL selects, each row by itself."""
 
-import json
-
 import duckdb
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +7,7 @@ import pyarrow as pa
 from pyarrow.dataset import Dataset
 
 from artimuse.errors import BadInput
+from artimuse.table.expression import refuse_more_than_expression
 
 EVERY_ROW = "true"
 WITHOUT_TEXTS = "status = 'ok' AND texts_truncated IS NULL"
@@ -23,12 +22,12 @@ class Condition:
         lacks, such as 16-bit floats.
 
         Raises BadInput if the condition is no SQL for this schema, or looks at more than one row."""
+        refuse_more_than_expression("--attributes-where", sql)
         self.sql = sql
         self.among = among
         # A condition selects rows; it reads no files and writes none.
         self._connection = duckdb.connect(config={"threads": 1, "enable_external_access": "false"})
         self.schema = pa.schema([field for field in schema if self._can_read(field)])
-        self._refuse_other_rows()
         try:
             self.select(self.schema.empty_table())
         except BadInput as error:
@@ -62,19 +61,3 @@ class Condition:
         except duckdb.Error:
             return False
         return True
-
-    def _refuse_other_rows(self) -> None:
-        """The same condition must select the same rows, whether it sees them in batches or all at once."""
-        [(text,)] = self._connection.execute("SELECT json_serialize_sql(?)", [self._query]).fetchall()
-        tree = json.loads(text)
-        if tree["error"]:
-            raise BadInput(f"--attributes-where {self.sql!r}: {tree['error_message']}")
-        [statement] = tree["statements"]
-        if _has_subquery(statement["node"]["where_clause"]):
-            raise BadInput(f"--attributes-where {self.sql!r}: a condition looks at one row, and has no SELECT in it")
-
-
-def _has_subquery(node: object) -> bool:
-    if isinstance(node, dict):
-        return node.get("class") == "SUBQUERY" or any(map(_has_subquery, node.values()))
-    return isinstance(node, list) and any(map(_has_subquery, node))

@@ -113,7 +113,11 @@ METADATA_FIELDS = (
 )
 """Only with --image-metadata, between our other columns and the manifest's; null where the file says nothing."""
 SCORE_COLUMNS: tuple[str, ...] = tuple(field.name for field in _SCORE_FIELDS)
-_OUR_NAMES = {*SCORE_COLUMNS, *(field.name for field in METADATA_FIELDS)}
+TABLE_NAME = "table_name"
+"""Where rows of several tables are together: the table that a row is from."""
+SCORE_VALUES = "score_values"
+"""There as well: the values that `score_probs` is over, one list for all rows of a table."""
+_OUR_NAMES = {*SCORE_COLUMNS, *(field.name for field in METADATA_FIELDS), TABLE_NAME, SCORE_VALUES}
 
 
 def score_schema(values_K: FloatArray, passthrough: pa.Schema, *, with_metadata: bool = False) -> pa.Schema:

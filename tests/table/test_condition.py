@@ -55,7 +55,7 @@ def test_a_condition_selects_rows(table, sql, rows, tmp_path):
     [
         ("scored > 3", 'Referenced column "scored" not found'),
         ("score >", "syntax error"),
-        ("score > 1; DROP TABLE rows", "syntax error"),
+        ("score > 1; DROP TABLE rows", "expected one condition"),
         ("max(score) > 3", "cannot contain aggregates"),
         ("row_number() OVER () > 3", "cannot contain window functions"),
         ("score > (SELECT avg(score) FROM rows)", "has no SELECT in it"),

@@ -1,8 +1,7 @@
 """Where a page is written: an earlier page is replaced, any other file is not."""
 
-from pathlib import PurePosixPath
-
 from artimuse.curation.pages.render import IS_OURS
+from artimuse.curation.selection import split_location
 from artimuse.errors import BadInput
 from artimuse.io.folder import Folder
 
@@ -12,10 +11,10 @@ _HEAD_BYTES = 4096
 
 def page_location(to: str, usual_name: str) -> tuple[Folder, str]:
     """The folder of a page and its name. Raises BadInput for another suffix than .html."""
-    name = PurePosixPath(to).name
+    folder, name = split_location(to)
     if not name.endswith(".html") or name == ".html":
         raise BadInput(f"--to {to}: a page is an HTML file; name it {name or usual_name}.html")
-    return Folder.at(to.removesuffix(name).rstrip("/") or ("/" if to.startswith("/") else ".")), name
+    return folder, name
 
 
 def refuse_other_file(folder: Folder, name: str) -> None:

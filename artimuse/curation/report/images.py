@@ -9,7 +9,8 @@ from artimuse.curation.pages.render import num_bytes
 from artimuse.curation.report.galleries import Gallery, Place
 from artimuse.curation.report.thumbnails import Thumbnail
 from artimuse.curation.report.values import MAX_CHARS, name_of, shown
-from artimuse.curation.tables import TABLE_NAME, ScoreTable
+from artimuse.curation.tables import ScoreTable
+from artimuse.table.schema import TABLE_NAME
 
 MAX_IMAGE_BYTES = 12_000
 """Of all texts and facts of one image, as the page holds them: they are cut shorter, then the last ones left out."""

@@ -17,9 +17,8 @@ from artimuse.curation.report.galleries import bands, ends, find_near_duplicates
 from artimuse.curation.report.images import PageImages
 from artimuse.curation.report.runs import story_of
 from artimuse.curation.report.thumbnails import LARGE, SMALL, thumbnails
-from artimuse.curation.select.writing import common_schema
 from artimuse.curation.selection import Selection, split_location
-from artimuse.curation.tables import ScoreTable, find_tables, opened, own_column, quoted, reader_of_files
+from artimuse.curation.tables import ScoreTable, common_schema, find_tables, opened, own_column, quoted, reader_of_files
 from artimuse.errors import BadInput
 from artimuse.io.location import printable
 from artimuse.runs.progress import RunProgress
@@ -141,13 +140,17 @@ def _names(selection: Selection, tables: Sequence[ScoreTable]) -> dict[str, str]
     Raises BadInput for a table that is not among ours.
     """
     by_place = {table.output.url(): table.name for table in tables}
-    ours = {table.name for table in tables}
+    ours = {table.name: table for table in tables}
     found = {}
     for name, folder in selection.tables.items():
         here = by_place.get(folder.url(), name)
         if here not in ours:
             raise BadInput(
                 f"--selection {selection.location}: it is of the table {folder.url()} as well; name that one as TABLE"
+            )
+        if ours[here].fingerprint != selection.facts.fingerprints[name]:
+            raise BadInput(
+                f"--selection {selection.location}: it was made of other rows than {ours[here].output.url()} has now"
             )
         found[name] = here
     return found

@@ -1,28 +1,51 @@
 """`artimuse select`: from finished score tables to the images that are kept, each of the others with its reason."""
 
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 from rich.console import Console
 
 from artimuse import __version__
-from artimuse.configs.select import SelectConfig
+from artimuse.configs.select import REST, SelectConfig
 from artimuse.curation.functions import with_columns
-from artimuse.curation.select.pairs import make_pairs
-from artimuse.curation.select.steps import Step, steps_of, take
-from artimuse.curation.select.writing import common_schema, write_dropped, write_kept, write_pairs
-from artimuse.curation.selection import Selection, SelectionFacts, dropped_name, split_location
-from artimuse.curation.tables import ScoreTable, find_tables, identifier, opened, own_column
+from artimuse.curation.select.pairs import NOT_PAIRED, make_pairs
+from artimuse.curation.select.steps import Step, its, steps_of, take
+from artimuse.curation.select.writing import write_dropped, write_kept, write_pairs
+from artimuse.curation.selection import METADATA_KEY, SelectionFacts, dropped_name, selection_location
+from artimuse.curation.tables import (
+    ScoreTable,
+    common_schema,
+    find_tables,
+    identifier,
+    opened,
+    own_column,
+)
 from artimuse.errors import BadInput
 from artimuse.io.folder import Folder
+from artimuse.io.reading import open_input
 from artimuse.runs.progress import RunProgress
+from artimuse.table.expression import refuse_more_than_expression
+from artimuse.table.parts import PARTS, STAGED
+from artimuse.table.plan import MANIFEST
 
 logger = logging.getLogger(__name__)
 
 _ALWAYS = ("table_name", "row_number", "score")
+# What a condition can be wrong in; files that cannot be read raise others.
+_OF_CONDITIONS = (
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.ConversionException,
+    duckdb.OutOfRangeException,
+    duckdb.ParserException,
+    duckdb.InvalidTypeException,
+)
+_IN_FUNCTION = "while executing the UDF: ValueError: "
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,9 +85,11 @@ def run(config: SelectConfig, console: Console) -> SelectReport:
     Raises BadInput if what is asked for does not fit the tables, BadOutput for what is no table or cannot be written.
     """
     tables = find_tables(config.tables)
-    folder, name = split_location(config.to)
-    _refuse_other_file(folder, name)
+    folder, name = selection_location(config.to)
+    _refuse_place(folder, name, tables)
     common_schema(tables)
+    if config.where is not None:
+        refuse_more_than_expression("--where", config.where)
     progress = RunProgress(console)
     with opened(tables) as connection:
         with progress.phase("choosing"):
@@ -84,6 +109,7 @@ def _choose(
     steps = list(steps_of(config, connection))
     paired = None if config.pairs is None else own_column(connection, config.pairs, "--pairs")
     _start(connection, config, steps, paired)
+    _warn_of_empty_quotas(connection, config)
     for step in steps:
         take(connection, step)
     num_ties = num_pairs = num_more = None
@@ -97,11 +123,12 @@ def _choose(
     num_kept = _count(connection, "kept")
     num_not_where = num_rows - num_failed - num_kept - sum(by_step.values())
     reasons = {"failed": num_failed, "where": num_not_where}
-    reasons |= {step.reason: by_step.get(step.reason, 0) for step in steps}
+    reasons |= {reason: by_step.get(reason, 0) for reason in (*(step.reason for step in steps), NOT_PAIRED)}
     return SelectionFacts(
         kind="rows" if paired is None else "pairs",
         artimuse=__version__,
         tables={table.name: table.output.url() for table in tables},
+        fingerprints={table.name: table.fingerprint for table in tables},
         settings=config.settings,
         num_rows=num_rows,
         num_kept=num_kept,
@@ -116,24 +143,35 @@ def _start(
     connection: duckdb.DuckDBPyConnection, config: SelectConfig, steps: Sequence[Step], paired: str | None
 ) -> None:
     """`kept` has the rows that come into question, with no more columns than the steps look at."""
-    needed = dict.fromkeys([*_ALWAYS, *(column for step in steps for column in step.columns)])
+    needed = dict.fromkeys(column for step in steps for column in step.columns)
     if paired is not None:
         needed |= dict.fromkeys(["score_std", paired])
+    columns = [*_ALWAYS, *(f"{identifier(column)} AS {its(column)}" for column in needed)]
     # On lines of its own, so that a comment at its end hides nothing.
     condition = "" if config.where is None else f"AND (\n{with_columns(config.where)}\n)"
     try:
         connection.execute(
-            f"CREATE TEMP TABLE kept AS SELECT {', '.join(map(identifier, needed))} FROM rows"
-            f" WHERE status = 'ok' {condition}"
+            f"CREATE TEMP TABLE kept AS SELECT {', '.join(columns)} FROM rows WHERE status = 'ok' {condition}"
         )
     except duckdb.Error as error:
-        if config.where is None:
+        if config.where is None or not _is_of_condition(error):
             raise
-        raise BadInput(f"--where {config.where!r}: {str(error).splitlines()[0]}") from error
+        raise BadInput(f"--where {config.where!r}: {_first_line(error)}") from error
     connection.execute(
         "CREATE TEMP TABLE left_out (table_name VARCHAR, row_number BIGINT, reason VARCHAR, duplicate_of VARCHAR,"
         " duplicate_of_table VARCHAR)"
     )
+
+
+def _warn_of_empty_quotas(connection: duckdb.DuckDBPyConnection, config: SelectConfig) -> None:
+    """A value that no image has is mostly a slip."""
+    if config.quotas is None:
+        return
+    asked, counts = config.quotas
+    column = its(own_column(connection, asked, "--quota"))
+    found = {value for (value,) in connection.execute(f"SELECT DISTINCT {column}::VARCHAR FROM kept").fetchall()}
+    for value in counts.keys() - found - {REST}:
+        logger.warning("--quota: no image that comes into question has %s %r", asked, value)
 
 
 def _count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
@@ -141,11 +179,29 @@ def _count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
     return int(count)
 
 
-def _refuse_other_file(folder: Folder, name: str) -> None:
-    """An earlier selection is replaced, any other file is not."""
-    if not folder.exists(name):
-        return
+def _is_of_condition(error: duckdb.Error) -> bool:
+    return isinstance(error, _OF_CONDITIONS) or _IN_FUNCTION in str(error)
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).splitlines()[0].rpartition(_IN_FUNCTION)[2]
+
+
+def _refuse_place(folder: Folder, name: str, tables: Sequence[ScoreTable]) -> None:
+    """An earlier selection is replaced, any other file is not; a table's own files stay what they are."""
+    for table in tables:
+        if folder.root in (table.output.url(part) for part in (PARTS, STAGED, MANIFEST)):
+            raise BadInput(f"--to {folder.url(name)}: whoever reads the table would take it for a part; choose another")
+    for written, kinds in ((name, ("rows", "pairs")), (dropped_name(name), ("dropped",))):
+        if folder.exists(written) and _kind_at(folder.url(written)) not in kinds:
+            raise BadInput(f"--to {folder.url(name)}: {written} is there and is no selection; choose another name")
+
+
+def _kind_at(location: str) -> str | None:
+    """The kind of selection that a file is; None if it is none."""
     try:
-        Selection.at(folder.url(name))
-    except BadInput as error:
-        raise BadInput(f"--to {folder.url(name)}: a file that is no selection is there; choose another name") from error
+        with open_input(location) as file, pq.ParquetFile(file) as parquet:
+            saved = (parquet.schema_arrow.metadata or {}).get(METADATA_KEY)
+    except BadInput:
+        return None
+    return None if saved is None else str(json.loads(saved)["kind"])

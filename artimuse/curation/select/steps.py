@@ -6,6 +6,7 @@ to the relation `left_out` with the step's reason.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 
 import duckdb
 import pyarrow as pa
@@ -14,8 +15,15 @@ from artimuse.configs.select import REST, SelectConfig
 from artimuse.curation.near_duplicates import near_duplicates
 from artimuse.curation.tables import identifier, own_column, quoted
 
+
+def its(column: str) -> str:
+    """A column of the tables in the relation `kept`, as SQL writes it. Without the prefix it could be one of ours."""
+    return identifier(f"its_{column}")
+
+
 BEST_FIRST = "score DESC, table_name, row_number"
 """Of images with the same score, those that come first in the tables."""
+_SAME_BYTES = f"coalesce({its('sha256')}, {its('image_id')})"
 _NOBODY = "NULL::VARCHAR AS duplicate_of, NULL::VARCHAR AS duplicate_of_table"
 
 
@@ -26,7 +34,7 @@ class Step:
     reason: str
     """What is said of the rows that it drops."""
     columns: tuple[str, ...]
-    """The columns that it looks at, beside table_name, row_number and score."""
+    """The columns of the tables that it looks at, beside table_name, row_number and score."""
     judged: Callable[[duckdb.DuckDBPyConnection], str]
     """The rows of `kept` in SQL, each with the columns `stays`, `duplicate_of` and `duplicate_of_table`."""
 
@@ -37,7 +45,7 @@ def steps_of(config: SelectConfig, connection: duckdb.DuckDBPyConnection) -> Ite
     Raises BadInput for a column that the tables lack.
     """
     if config.dedupe == "exact":
-        yield Step("duplicate", ("sha256", "image_id"), lambda _: _first_of("coalesce(sha256, image_id)"))
+        yield Step("duplicate", ("sha256", "image_id"), lambda _: _first_of(_SAME_BYTES))
     if config.dedupe == "near":
         yield Step("near_duplicate", ("phash", "image_id"), lambda on: _near_duplicates(on, config.near_distance))
     if config.best_of is not None:
@@ -74,14 +82,16 @@ def _first_of(group: str, relation: str = "kept", without: str = "") -> str:
     """Of each group the best image stays, and the others name it."""
     return f"""
         SELECT *{without}, row_number() OVER best = 1 AS stays,
-            CASE WHEN NOT stays THEN first_value(image_id) OVER best END AS duplicate_of,
+            CASE WHEN NOT stays THEN first_value({its("image_id")}) OVER best END AS duplicate_of,
             CASE WHEN NOT stays THEN first_value(table_name) OVER best END AS duplicate_of_table
         FROM {relation} WINDOW best AS (PARTITION BY {group} ORDER BY {BEST_FIRST})
     """
 
 
 def _near_duplicates(connection: duckdb.DuckDBPyConnection, distance: int) -> str:
-    rows = connection.sql("SELECT table_name, row_number, phash FROM kept WHERE phash IS NOT NULL").to_arrow_table()
+    rows = connection.sql(
+        f"SELECT table_name, row_number, {its('phash')} AS phash FROM kept WHERE {its('phash')} IS NOT NULL"
+    ).to_arrow_table()
     group = near_duplicates(rows["phash"].to_numpy(), distance)
     connection.register("grouped", rows.drop_columns("phash").append_column("phash_group", pa.array(group)))
     # An image without a hash is like no other: its group is a negative number of its own.
@@ -96,7 +106,7 @@ def _near_duplicates(connection: duckdb.DuckDBPyConnection, distance: int) -> st
 
 def _best_of(column: str, count: int) -> str:
     """Images without a value are of no prompt, and so not the best of one."""
-    name = identifier(column)
+    name = f"nullif({its(column)}::VARCHAR, '')"
     return f"""
         SELECT *, {name} IS NOT NULL AND row_number() OVER (PARTITION BY {name} ORDER BY {BEST_FIRST}) <= {count}
             AS stays, {_NOBODY} FROM kept
@@ -104,7 +114,7 @@ def _best_of(column: str, count: int) -> str:
 
 
 def _within_quota(column: str, counts: dict[str, int]) -> str:
-    name = identifier(column)
+    name = its(column)
     cases = " ".join(f"WHEN {quoted(value)} THEN {count}" for value, count in counts.items() if value != REST)
     allowed = f"CASE {name}::VARCHAR {cases} ELSE {counts.get(REST, 0)} END"
     if set(counts) == {REST}:
@@ -116,8 +126,11 @@ def _within_quota(column: str, counts: dict[str, int]) -> str:
 
 
 def _top(per: str | None, count: int | None, percent: float | None) -> str:
-    groups = "" if per is None else f"PARTITION BY {identifier(per)}"
-    allowed = str(count) if count is not None else f"ceil(count(*) OVER ({groups}) * {percent!r}::DOUBLE / 100)"
+    groups = "" if per is None else f"PARTITION BY {its(per)}"
+    allowed = str(count)
+    if percent is not None:
+        # As a decimal: in binary 0.07 % of 10,000 is a little more than 7.
+        allowed = f"ceil(count(*) OVER ({groups}) * {Decimal(str(percent)):f}::DECIMAL(18, 9) / 100)"
     return f"""
         SELECT *, row_number() OVER ({groups} ORDER BY {BEST_FIRST}) <= {allowed} AS stays, {_NOBODY} FROM kept
     """

@@ -1,6 +1,7 @@
 """Writing a selection: the tables are read once more, a few shards at a time, so that memory stays bounded."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 import duckdb
@@ -9,17 +10,15 @@ import pyarrow.parquet as pq
 
 from artimuse.curation.select.pairs import SIDE_COLUMNS
 from artimuse.curation.selection import SelectionFacts, dropped_name
-from artimuse.curation.tables import TABLE_NAME, ScoreTable, quoted, reader_of
-from artimuse.errors import BadInput
+from artimuse.curation.tables import TABLE_NAME_FIELD, ScoreTable, common_schema, quoted, reader_of
 from artimuse.io.folder import Folder
 from artimuse.table.checked import WRITE_OPTIONS
-from artimuse.table.schema import described
+from artimuse.table.schema import TABLE_NAME, described, fold_case
 
 SHARDS_AT_A_TIME = 4
 """200,000 rows, of which all columns are in memory if they are kept."""
 ROWS_PER_GROUP = 8192
 
-TABLE_NAME_FIELD = described(TABLE_NAME, pa.string(), "which of the tables the row is from", nullable=False)
 DROPPED = pa.schema(
     [
         TABLE_NAME_FIELD,
@@ -30,22 +29,6 @@ DROPPED = pa.schema(
         described("duplicate_of_table", pa.string(), "table_name of that one"),
     ]
 )
-
-
-def common_schema(tables: Sequence[ScoreTable]) -> pa.Schema:
-    """The columns of all tables, with `table_name` first.
-
-    Raises BadInput if a column has types in two tables that no type holds.
-    """
-    schema = pa.schema([TABLE_NAME_FIELD])
-    for table in tables:
-        try:
-            schema = pa.unify_schemas([schema, table.schema], promote_options="permissive")
-        except pa.ArrowException as error:
-            raise BadInput(
-                f"{table.output.url()}: a column has another type than in the other tables ({error})"
-            ) from error
-    return schema
 
 
 def write_kept(
@@ -76,17 +59,17 @@ def write_dropped(
 ) -> None:
     """A line for every row that is not in `chosen`. A row that no step has seen failed, or --where has dropped it."""
     connection.execute("CREATE TEMP TABLE dropped AS SELECT * FROM left_out ORDER BY table_name, row_number")
-    schema = DROPPED.with_metadata(facts.as_metadata())
+    schema = DROPPED.with_metadata(replace(facts, kind="dropped").as_metadata())
     with folder.writing(dropped_name(name)) as path, pq.ParquetWriter(path, schema, **WRITE_OPTIONS) as writer:
         for table in tables:
             for files, condition in _stretches(connection, table):
                 rows = connection.sql(f"""
-                    SELECT row_number, image_id,
-                        coalesce(reason, CASE status WHEN 'ok' THEN 'where' ELSE 'failed' END) AS reason,
-                        duplicate_of, duplicate_of_table
-                    FROM {files} AS rows
+                    SELECT row_number, rows.image_id,
+                        coalesce(steps.reason, CASE rows.status WHEN 'ok' THEN 'where' ELSE 'failed' END) AS reason,
+                        steps.duplicate_of, steps.duplicate_of_table
+                    FROM (SELECT row_number, image_id, status FROM {files}) AS rows
                     ANTI JOIN (SELECT row_number FROM chosen WHERE {condition}) USING (row_number)
-                    LEFT JOIN (SELECT * EXCLUDE (table_name) FROM dropped WHERE {condition}) USING (row_number)
+                    LEFT JOIN (SELECT * EXCLUDE (table_name) FROM dropped WHERE {condition}) AS steps USING (row_number)
                     ORDER BY row_number
                 """).to_arrow_table()
                 writer.write_table(_conformed(rows, table.name, schema), row_group_size=ROWS_PER_GROUP)
@@ -108,8 +91,8 @@ def write_pairs(
         for side in ("winner", "loser")
     )
     connection.execute(f"""
-        CREATE TEMP TABLE written AS SELECT pairs.prompt, margin, margin_std, {sides} FROM pairs {joins}
-        ORDER BY margin DESC, winner_table_name, winner_row_number, loser_table_name, loser_row_number
+        CREATE TEMP TABLE written AS SELECT pairs.prompt, pairs.margin, pairs.margin_std, {sides} FROM pairs {joins}
+        ORDER BY pairs.margin DESC, winner_table_name, winner_row_number, loser_table_name, loser_row_number
     """)
     batches = connection.sql("SELECT rowid AS pair_number, * FROM written ORDER BY rowid").to_arrow_reader(
         ROWS_PER_GROUP
@@ -151,12 +134,14 @@ def _shard(part: str) -> int:
 
 def _conformed(rows: pa.Table, table_name: str, schema: pa.Schema) -> pa.Table:
     """With the name of the table, the types and descriptions as the tables have them, and null for what it lacks."""
+    own_names = {fold_case(name): name for name in rows.column_names}
     columns = []
     for field in schema:
+        own_name = own_names.get(fold_case(field.name))
         if field.name == TABLE_NAME:
             columns.append(pa.repeat(pa.scalar(table_name, field.type), len(rows)))
-        elif field.name in rows.column_names:
-            columns.append(rows[field.name].cast(field.type))
+        elif own_name is not None:
+            columns.append(rows[own_name].cast(field.type))
         else:
             columns.append(pa.nulls(len(rows), field.type))
     return pa.table(columns, schema=schema)

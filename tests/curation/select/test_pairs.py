@@ -9,6 +9,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
@@ -43,6 +44,13 @@ def test_a_pair_says_who_won_who_lost_and_by_how_much(tmp_path: Path):
     assert len(pair["winner_sha256"]) == 64
     assert report.facts.kind == "pairs"
     assert (report.facts.num_pairs, report.facts.num_ties, report.facts.num_more_pairs) == (1, 0, 2)
+
+
+def test_images_in_no_pair_are_dropped_for_that_reason(tmp_path: Path):
+    _, report = pair_up(tmp_path, [*images("a", 40, 70, 55), *images("b", 5), *images("", 1, 2)])
+    assert (report.facts.num_kept, report.facts.dropped) == (2, {"in_no_pair": 4})
+    dropped = pq.read_table(tmp_path / "pairs.dropped.parquet").to_pylist()
+    assert [(row["row_number"], row["reason"]) for row in dropped] == [(n, "in_no_pair") for n in (2, 3, 4, 5)]
 
 
 def test_pairs_closer_than_the_margin_are_ties_and_so_are_equal_scores(tmp_path: Path):

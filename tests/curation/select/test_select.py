@@ -11,9 +11,14 @@ from rich.console import Console
 
 from artimuse.configs.select import SelectConfig
 from artimuse.curation.select.run import SelectReport, run
-from artimuse.curation.selection import Selection
+from artimuse.curation.selection import Selection, split_location
+from artimuse.curation.tables import find_tables
 from artimuse.errors import BadInput, BadOutput
+from artimuse.io.folder import Folder
+from artimuse.table.parts import write_rows
+from artimuse.table.schema import passthrough_name
 from tests.curation.score_tables import kept_rows, write_table
+from tests.table.score_rows import begin_run, score_rows
 
 PROMPT = pa.schema([("prompt", pa.string())])
 
@@ -70,7 +75,12 @@ def test_where_may_ask_for_the_distribution(tmp_path: Path):
     ("condition", "complaint"),
     [
         ("scor > 5", r"--where 'scor > 5': Binder Error: Referenced column \"scor\" not found.*"),
-        ("score >", "--where 'score >': Parser Error"),
+        ("score >", "--where 'score >': syntax error"),
+        ("score > 2) or (status = 'failed'", "syntax error"),
+        ("1=1); COPY (SELECT 1) TO 'x.csv'; SELECT (1=1", "syntax error"),
+        ("true LIMIT 1", "expected one condition"),
+        ("exists (select 1)", "a condition looks at one row, and has no SELECT in it"),
+        ("score_quantile(10) > 1", r"score_quantile\(q\): q is a probability, from 0 to 1"),
         ("prompt = 3", "--where 'prompt = 3': "),
     ],
 )
@@ -186,7 +196,7 @@ def test_tables_of_one_name_or_with_types_that_never_meet_are_refused(tmp_path: 
     write_table(tmp_path / "b", [{"steps": 20}], passthrough=pa.schema([("steps", pa.int64())]))
     with pytest.raises(BadInput, match="more than one table is called 'a'; NAME=TABLE gives each a name"):
         select(tmp_path, "a", "a")
-    with pytest.raises(BadInput, match=r"/b: a column has another type than in the other tables \(.*steps"):
+    with pytest.raises(BadInput, match="/b: its column steps is int64, and string in another table"):
         select(tmp_path, "a", "b")
 
 
@@ -207,7 +217,7 @@ def test_only_an_earlier_selection_is_replaced(scored: Path):
     select(scored, top=2)
     assert len(numbers(scored)) == 2
     pq.write_table(pa.table({"a": [1]}), scored / "selection.parquet")
-    with pytest.raises(BadInput, match="a file that is no selection is there"):
+    with pytest.raises(BadInput, match=r"selection\.parquet is there and is no selection"):
         select(scored)
 
 
@@ -226,12 +236,16 @@ def test_the_metadata_say_what_was_asked_for_and_what_came_of_it(scored: Path):
     [
         ({"top": 1, "top_percent": 2}, "--top and --top-percent: give one of them"),
         ({"per": "prompt"}, "--per goes with --top or --top-percent"),
+        ({"margin": "10"}, "--margin goes with --pairs"),
+        ({"near_distance": 5, "dedupe": "exact"}, "--near-distance goes with --dedupe near"),
+        ({"keep": 2}, "--keep goes with --best-of"),
+        ({"seed": 1}, "--seed goes with --sample"),
         ({"top": 0}, "--top 0: expected 1 or more"),
         ({"top_percent": 101}, "--top-percent 101: expected more than 0 and at most 100"),
-        ({"near_distance": 17}, "--near-distance 17: expected 0 to 16 bits"),
+        ({"near_distance": 17, "dedupe": "near"}, "--near-distance 17: expected 0 to 16 bits"),
         ({"quota": "prompt"}, "--quota prompt: expected COLUMN=VALUE:N"),
         ({"quota": "prompt=a:1,a:2"}, "with each value once"),
-        ({"margin": "2 std"}, "--margin 2 std: expected points, such as 10, or such as 2std"),
+        ({"margin": "2 std", "pairs": "prompt"}, "--margin 2 std: expected points, such as 10, or such as 2std"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(asked: dict[str, Any], complaint: str):
@@ -242,6 +256,111 @@ def test_options_that_make_no_sense_are_refused(asked: dict[str, Any], complaint
 def test_a_selection_is_a_parquet_file(scored: Path):
     with pytest.raises(BadInput, match=r"--to chosen: a selection is a Parquet file; name it chosen\.parquet"):
         run(SelectConfig(tables=(str(scored / "table"),), to="chosen"), Console(file=io.StringIO()))
+
+
+NAMES_OF_OURS = (
+    *("stays", "reason", "duplicate_of", "duplicate_of_table", "phash_group", "rowid", "margin", "margin_std"),
+    *("std_of_margin", "place", "num_images", "prompt", "its_prompt", "rows", "dropped", 'a"b', "it's", "A b"),
+)
+
+
+@pytest.mark.parametrize("name", NAMES_OF_OURS)
+def test_a_column_may_have_any_name(tmp_path: Path, name: str):
+    rows = [{"score": float(number), name: "ab"[number % 2], "phash": number % 3} for number in range(6)]
+    write_table(tmp_path / "table", rows, passthrough=pa.schema([(name, pa.string())]))
+    select(tmp_path, best_of=name, dedupe="near", near_distance=0)
+    assert numbers(tmp_path) == [4, 5]
+    select(tmp_path, top=1, per=name, dedupe="exact")
+    assert numbers(tmp_path) == [4, 5]
+    assert kept_rows(tmp_path / "selection.parquet", name) == [("a",), ("b",)]
+    report = select(tmp_path, pairs=name, where="score > 1")
+    assert (report.facts.num_pairs, report.facts.num_kept) == (2, 4)
+
+
+def test_a_selection_that_was_scored_again_keeps_the_names_of_its_tables(tmp_path: Path):
+    stored = passthrough_name("table_name")
+    write_table(tmp_path / "table", [{stored: "first"}], passthrough=pa.schema([(stored, pa.string())]))
+    select(tmp_path)
+    assert kept_rows(tmp_path / "selection.parquet", "table_name", "input_table_name") == [("table", "first")]
+
+
+def test_columns_that_differ_in_case_are_one_and_types_that_lose_values_are_refused(tmp_path: Path):
+    write_table(tmp_path / "a", [{"Prompt": "x"}], passthrough=pa.schema([("Prompt", pa.string())]))
+    write_table(tmp_path / "b", [{"prompt": "y"}], passthrough=PROMPT)
+    select(tmp_path, "a", "b", best_of="prompt")
+    assert kept_rows(tmp_path / "selection.parquet", "Prompt") == [("x",), ("y",)]
+    write_table(tmp_path / "c", [{"seed": 1}], passthrough=pa.schema([("seed", pa.int64())]))
+    write_table(tmp_path / "d", [{"seed": 2**64 - 1}], passthrough=pa.schema([("seed", pa.uint64())]))
+    with pytest.raises(BadInput, match="its column seed is uint64, and int64 in another table"):
+        select(tmp_path, "c", "d")
+
+
+def test_a_row_that_a_killed_run_has_left_in_two_files_is_not_counted_twice(scored: Path):
+    table = Folder.at(str(scored / "table"))
+    repeated = score_rows([3, 4])
+    write_rows(table, repeated, rows_per_shard=10)
+    begin_run(table, num_rows=25, status="interrupted")
+    with pytest.raises(BadOutput, match=r"2 rows are there twice or more.*the same `artimuse score` command"):
+        select(scored)
+
+
+@pytest.mark.parametrize("chosen", [min, max])
+def test_a_damaged_part_is_told_as_one(scored: Path, chosen: Any):
+    part = chosen((scored / "table" / "scores").iterdir())
+    part.write_bytes(part.read_bytes()[:-30])
+    with pytest.raises(BadOutput, match=r"/table.*: cannot be read \(.*`artimuse verify` names what is damaged"):
+        select(scored, where="score > 3")
+
+
+@pytest.mark.parametrize(
+    ("percent", "count", "kept"), [(0.07, 100, 1), (29.0, 100, 29), (16.1, 100, 17), (14.0, 50, 7)]
+)
+def test_a_percentage_is_exact(tmp_path: Path, percent: float, count: int, kept: int):
+    write_table(tmp_path / "table", [{"score": 50.0}] * count)
+    assert select(tmp_path, top_percent=percent).facts.num_kept == kept
+
+
+def test_the_file_of_what_was_dropped_is_no_selection_and_nobody_elses_is_replaced(scored: Path):
+    select(scored, top=1)
+    with pytest.raises(BadInput, match="these are the rows that were dropped; name the selection beside it"):
+        Selection.at(str(scored / "selection.dropped.parquet"))
+    config = SelectConfig(tables=(str(scored / "table"),), to=str(scored / "selection.dropped.parquet"))
+    with pytest.raises(BadInput, match=r"selection\.dropped\.parquet is there and is no selection"):
+        run(config, Console(file=io.StringIO()))
+    pq.write_table(pa.table({"a": [1]}), scored / "selection.dropped.parquet")
+    with pytest.raises(BadInput, match=r"selection\.dropped\.parquet is there and is no selection"):
+        select(scored)
+
+
+def test_a_selection_among_the_parts_of_a_table_is_refused(scored: Path):
+    config = SelectConfig(tables=(str(scored / "table"),), to=str(scored / "table" / "scores" / "x.parquet"))
+    with pytest.raises(BadInput, match="whoever reads the table would take it for a part"):
+        run(config, Console(file=io.StringIO()))
+
+
+def test_a_quota_of_a_value_that_no_image_has_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    write_table(tmp_path / "table", [{"prompt": "a"}], passthrough=PROMPT)
+    select(tmp_path, quota="prompt=b:1,*:1")
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "--quota: no image that comes into question has prompt 'b'"
+    ]
+
+
+def test_a_table_whose_name_has_an_equals_sign_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write_table(tmp_path / "steps=30", [{}])
+    monkeypatch.chdir(tmp_path)
+    assert [table.name for table in find_tables(["steps=30", "other=steps=30"])] == ["steps=30", "other"]
+    with pytest.raises(BadOutput, match=r"holds no score table.*\('steps' was taken for the name\)"):
+        find_tables(["steps=31"])
+
+
+@pytest.mark.parametrize(
+    ("location", "folder"), [("/x.parquet", "/"), ("a/x.parquet", "a"), ("s3://b/x.parquet", "s3://b")]
+)
+def test_a_location_is_a_folder_and_a_name(location: str, folder: str):
+    expected = folder if "://" in folder else str(Path(folder).absolute())
+    found, name = split_location(location)
+    assert (found.root, name) == (expected, "x.parquet")
 
 
 def test_on_an_object_store_it_is_the_same(memory_url: str):

@@ -135,6 +135,9 @@ def test_a_selection_keeps_and_drops_what_the_model_does(tables: list[list[Row]]
             write_table(directory / name, table, passthrough=COLUMNS)
         model = choose(named, asked)
         config = {key: value for key, value in asked.items() if key != "rank"} | asked.get("rank", {})
+        for option, other in (("near_distance", config.get("dedupe") == "near"), ("keep", "best_of" in config)):
+            if not other:
+                config.pop(option, None)
         to = directory / "selection.parquet"
         tables_asked = tuple(str(directory / name) for name in named)
         report = run(SelectConfig(tables=tables_asked, to=str(to), **config), Console(file=io.StringIO()))
