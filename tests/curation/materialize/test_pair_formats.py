@@ -129,6 +129,18 @@ def test_a_pair_without_one_of_its_images_is_left_out(
         assert len(files(tmp_path / "to")) == 4 * (9 - lost)
 
 
+@pytest.mark.parametrize("layout", ["hpsv3", "imagereward"])
+def test_files_and_folders_of_one_name_are_kept_apart(tmp_path: Path, layout: str, capsys: Capture):
+    ids = ["a", "a.png/b.png", "c.png", "c.png/d.png"]
+    images = dict(zip(ids, pictures(len(ids)).values()))
+    table = scored_pictures(tmp_path / "in", images, prompt=["one"] * len(ids))
+    chosen = select(table, to=tmp_path / "pairs.parquet", options=("--pairs", "prompt", "--pairs-per-prompt", "9"))
+    report = materialize(chosen, tmp_path / "to", layout, capsys=capsys)
+    assert report["num_mapped"] == 2
+    found = files(tmp_path / "to")
+    assert {part["image_id"]: found[part["file"]] for part in parts(tmp_path / "to")} == images
+
+
 def test_raw_images_are_those_of_the_selection(selection: str, tmp_path: Path, datasets: Any, capsys: Capture):
     """What `raw` gives the other tests is not decoded on the way."""
     materialize(selection, tmp_path / "to", "imagereward", capsys=capsys)
