@@ -105,7 +105,7 @@ def _lock_file(output: Folder) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+b")
     except OSError as error:
-        raise BadOutput(f"{path}: cannot be written ({error.strerror})") from error
+        raise _not_writable(path, error) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -129,6 +129,15 @@ def _lock_file(output: Folder) -> Iterator[None]:
                 if is_new and [found.name for found in path.parent.iterdir()] == [LOCK_FILE]:
                     path.unlink()
                     path.parent.rmdir()
+
+
+def _not_writable(path: Path, error: OSError) -> BadOutput:
+    for folder in path.parents if isinstance(error, FileExistsError) else ():
+        if folder.is_symlink() and not folder.exists():
+            return BadOutput(
+                f"{folder} is a link to {folder.readlink()}, where there is nothing; remove it, or make the folder"
+            )
+    return BadOutput(f"{path}: cannot be written ({error.strerror})")
 
 
 def _rewrite(file: BinaryIO, data: bytes) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from artimuse.curation.materialize.names import NameRule, SafeName, fold
+from artimuse.curation.materialize.names import NameRule, SafeName, fold, possible_files
 
 _MEMORY_LIMIT = "512MB"
 _ROWS_AT_A_TIME = 65_536
@@ -20,7 +20,7 @@ CREATE TABLE renamed AS
 WITH repeated AS (SELECT name, min(number) AS first FROM names GROUP BY name HAVING count(*) > 1)
 SELECT names.number FROM names JOIN repeated USING (name) WHERE names.number <> repeated.first
 UNION
-SELECT names.number FROM names SEMI JOIN folders USING (name)
+SELECT files.number FROM files SEMI JOIN folders USING (name)
 ORDER BY 1
 """
 
@@ -38,10 +38,11 @@ class Collisions:
         }
         self._database = duckdb.connect(scratch / "names.duckdb", config=settings)
         self._database.execute("CREATE TABLE names (number BIGINT, name BIGINT)")
+        self._database.execute("CREATE TABLE files (number BIGINT, name BIGINT)")
         self._database.execute("CREATE TABLE folders (name BIGINT)")
         self._insert(names, rule)
         self._database.execute(_FIND_RENAMED)
-        self._database.execute("DROP TABLE names")
+        self._database.execute("DROP TABLE names; DROP TABLE files; DROP TABLE folders")
 
     def among(self, first: int, num_entries: int) -> set[int]:
         """The numbers of those from `first` on that are to be renamed."""
@@ -54,28 +55,40 @@ class Collisions:
         self._database.close()
 
     def _insert(self, names: Iterable[SafeName], rule: NameRule) -> None:
-        hashes: list[int] = []
-        folders: set[str] = set()
-        first = 0
-        for found in names:
-            folded = fold(found.name, rule)
-            hashes.append(_hash(folded))
-            folder = fold(found.name.rpartition("/")[0], NameRule())
-            while folder and folder not in folders:
-                folders.add(folder)
-                folder = folder.rpartition("/")[0]
-            if len(hashes) == _ROWS_AT_A_TIME:
-                self._store(first, hashes, folders)
-                first += len(hashes)
-                hashes, folders = [], set()
-        self._store(first, hashes, folders)
+        waiting = _Waiting()
+        for number, found in enumerate(names):
+            waiting.add(number, found.name, rule)
+            if len(waiting.names) == _ROWS_AT_A_TIME:
+                self._store(waiting)
+                waiting = _Waiting()
+        self._store(waiting)
 
-    def _store(self, first: int, hashes: list[int], folders: set[str]) -> None:
-        names_N: npt.NDArray[np.int64] = np.array(hashes, dtype=np.int64)
-        rows = pa.table({"number": np.arange(first, first + len(names_N)), "name": names_N})
-        self._database.from_arrow(rows).insert_into("names")
-        found = pa.table({"name": pa.array(map(_hash, folders), pa.int64())})
-        self._database.from_arrow(found).insert_into("folders")
+    def _store(self, waiting: "_Waiting") -> None:
+        for table, rows in (("names", waiting.names), ("files", waiting.files)):
+            rows_N2: npt.NDArray[np.int64] = np.array(rows, dtype=np.int64).reshape(-1, 2)
+            found = pa.table({"number": rows_N2[:, 0], "name": rows_N2[:, 1]})
+            self._database.from_arrow(found).insert_into(table)
+        folders = pa.table({"name": pa.array(map(_hash, waiting.folders), pa.int64())})
+        self._database.from_arrow(folders).insert_into("folders")
+
+
+class _Waiting:
+    """What is not in the database yet."""
+
+    def __init__(self) -> None:
+        self.names: list[tuple[int, int]] = []
+        """Number and hash: what no other entry may have."""
+        self.files: list[tuple[int, int]] = []
+        """The same of what no folder may be called."""
+        self.folders: set[str] = set()
+
+    def add(self, number: int, name: str, rule: NameRule) -> None:
+        self.names.append((number, _hash(fold(name, rule))))
+        self.files += [(number, _hash(fold(file, NameRule()))) for file in possible_files(name, rule)]
+        folder = fold(name.rpartition("/")[0], NameRule())
+        while folder and folder not in self.folders:
+            self.folders.add(folder)
+            folder = folder.rpartition("/")[0]
 
 
 def _hash(text: str) -> int:

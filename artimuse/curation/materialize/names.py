@@ -96,6 +96,22 @@ def fold(name: str, rule: NameRule) -> str:
     return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
 
 
+def possible_files(name: str, rule: NameRule) -> list[str]:
+    """The files that an image of this name may lead to, none of which may be the name of a folder.
+
+    Without a suffix any may follow, once the image has been read.
+    """
+    if not rule.has_sidecars:
+        return [name]
+    with_suffixes = [] if suffix_of_name(name) else [name + suffix for suffix in sorted({*_SUFFIXES.values()})]
+    return [name, *with_suffixes, sidecar(name)]
+
+
+def sidecar(name: str) -> str:
+    """The file with the caption of an image."""
+    return name.removesuffix(suffix_of_name(name)) + ".txt"
+
+
 def suffix_of_format(file_format: str | None) -> str:
     """The suffix of files of a format as the score table names it; empty if it is not known."""
     return _SUFFIXES.get((file_format or "").partition(" ")[0], "")
@@ -118,16 +134,20 @@ def _safe_segment(segment: str) -> str:
     safe = _REFUSED.sub(lambda match: _escape(match[0]), segment)
     if safe[0] == "." or _DEVICE.match(safe):
         safe = _escape(safe[0]) + safe[1:]
-    if safe[-1] in ". ":
-        safe = safe[:-1] + _escape(safe[-1])
-    return _shortened(safe)
+    return _shortened(_with_safe_end(safe))
 
 
 def _shortened(segment: str) -> str:
     if len(segment.encode()) <= MAX_SEGMENT_BYTES:
         return segment
     suffix = suffix_of_name(segment)
-    return segment.encode()[: MAX_SEGMENT_BYTES // 2].decode(errors="ignore") + suffix
+    cut = segment.encode()[: MAX_SEGMENT_BYTES // 2].decode(errors="ignore")
+    return _with_safe_end(cut + suffix)
+
+
+def _with_safe_end(segment: str) -> str:
+    """Windows refuses a dot or a space there."""
+    return segment[:-1] + _escape(segment[-1]) if segment[-1] in ". " else segment
 
 
 def _is_long(key: str) -> bool:

@@ -18,8 +18,9 @@ class MaterializeReport:
     output: str
     format: str
     kind: Kind
+    has_pairs: bool
+    """Entries are pairs. In lists of pairs they are the images that are in any."""
     num_entries: int
-    """Images, or pairs; for lists of pairs the images that are in any."""
     num_copied: int
     num_failed: int
     num_new: int
@@ -49,7 +50,7 @@ class MaterializeReport:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _lines(self) -> Iterator[str]:
-        what = "pairs" if self.kind == "pairs" else "images"
+        what = "pairs" if self.has_pairs else "images"
         yield f"{self.output}: {self.num_copied:,} of {self.num_entries:,} {what} as {self.format}"
         if self.num_failed:
             reasons = ", ".join(f"{count:,} {code}" for code, count in self.errors.items())

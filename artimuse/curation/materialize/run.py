@@ -216,6 +216,7 @@ class _Run:
             output=self.output.url(),
             format=self.config.format,
             kind=self.layout.kind,
+            has_pairs=len(self.layout.sides) > 1,
             num_entries=counts.num_entries,
             num_copied=counts.num_entries - counts.num_failed,
             num_failed=counts.num_failed,

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.curation.materialize.materialized import files, materialize, pictures, scored_pictures, select
+from artimuse.curation.materialize.names import sidecar
+from tests.curation.materialize.materialized import files, materialize, parts, pictures, scored_pictures, select
 
 Capture = pytest.CaptureFixture[str]
 NUM_IMAGES = 10
@@ -114,6 +115,20 @@ def test_onetrainer_keeps_folders(selection: str, tmp_path: Path, capsys: Captur
     found = files(tmp_path / "to")
     assert {name: data for name, data in found.items() if name.endswith(".png")} == IMAGES
     assert found["sub/3.v1.txt"] == b"a picture no. 3"
+
+
+def test_onetrainer_keeps_files_and_folders_of_one_name_apart(tmp_path: Path, capsys: Capture):
+    ids = ["a.png", "a.png/b.png", "c.png", "c.txt/d.png", "x.png", "x/y.png"]
+    images = dict(zip(ids, pictures(len(ids)).values()))
+    table = scored_pictures(tmp_path / "in", images, prompt=ids)
+    chosen = select(table, to=tmp_path / "selection.parquet")
+    report = materialize(chosen, tmp_path / "to", "onetrainer", "--caption", "prompt", capsys=capsys)
+    assert report["num_mapped"] == 2
+    found = files(tmp_path / "to")
+    for part in parts(tmp_path / "to"):
+        assert found[part["file"]] == images[part["image_id"]]
+        assert found[sidecar(part["file"])].decode() == part["image_id"]
+    assert {"x.png", "x/y.png"} <= set(found)
 
 
 def test_files_that_a_trainer_leaves_out_are_counted(tmp_path: Path, capsys: Capture):

@@ -175,6 +175,17 @@ def test_a_dest_with_other_files_is_refused(selection: str, tmp_path: Path, caps
     assert os.listdir(tmp_path / "to") == ["mine"]  # noqa: PTH208
 
 
+@pytest.mark.parametrize("below", ["", "/below"])
+def test_a_dest_that_is_a_link_to_nowhere_is_refused_as_such(
+    selection: str, tmp_path: Path, below: str, capsys: Capture
+):
+    (link := tmp_path / "ln").symlink_to(tmp_path / "gone")
+    said = refusal(selection, f"{link}{below}", "folder", capsys=capsys)
+    assert f"{link} is a link to {tmp_path}/gone, where there is nothing" in said
+    assert ".lock" not in said
+    assert not (tmp_path / "gone").exists()
+
+
 def test_other_settings_on_the_same_dest_are_refused(selection: str, tmp_path: Path, capsys: Capture):
     materialize(selection, tmp_path / "to", "folder", capsys=capsys)
     said = refusal(selection, tmp_path / "to", "imagefolder", capsys=capsys)

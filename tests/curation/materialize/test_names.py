@@ -7,7 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artimuse.curation.materialize.collisions import Collisions
-from artimuse.curation.materialize.names import MAX_NAME_BYTES, NameRule, SafeName, fold, safe_name, tagged
+from artimuse.curation.materialize.names import (
+    MAX_NAME_BYTES,
+    MAX_SEGMENT_BYTES,
+    NameRule,
+    SafeName,
+    fold,
+    possible_files,
+    safe_name,
+    sidecar,
+    tagged,
+)
 
 RULE = NameRule()
 
@@ -70,6 +80,15 @@ def test_long_keys_are_cut_and_stay_apart():
     assert [found.rpartition(".")[2] for found in names] == ["jpg", "jpg", "png", "jpg"]
 
 
+@pytest.mark.parametrize("end", [". ", " ."])
+def test_folders_that_are_cut_end_as_windows_has_it(end: str):
+    cut = MAX_SEGMENT_BYTES // 2
+    for place in range(cut - 1, cut + 1):
+        folder = name("x" * place + end + "y" * 200 + "/a.jpg").partition("/")[0]
+        assert folder[-1] not in ". "
+        assert folder.startswith("x" * (cut - 1))
+
+
 def test_a_table_is_a_folder_where_there_are_several():
     assert name("a.jpg", table_name="CON.1") == "%43ON.1/a.jpg"
     assert name("a/b.jpg", rule=NameRule(folder="images/"), table_name="t") == "images/t/a/b.jpg"
@@ -98,9 +117,9 @@ def test_names_never_meet(tmp_path_factory: pytest.TempPathFactory, keys: list[s
     names = plain_and_renamed(keys, rule, tmp_path_factory.mktemp("names"))
     folded = [fold(found, rule) for found in names]
     assert len(set(folded)) == len(keys)
-    folders = {"/".join(found.split("/")[:depth]) for found in folded for depth in range(1, found.count("/") + 1)}
-    if not has_sidecars:
-        assert not folders & set(folded)
+    files = {fold(file, RULE) for found in names for file in possible_files(found, rule)}
+    folders = {"/".join(file.split("/")[:depth]) for file in files for depth in range(1, file.count("/") + 1)}
+    assert not folders & files
 
 
 def plain_and_renamed(keys: list[str], rule: NameRule, scratch: Path) -> list[str]:
@@ -127,3 +146,33 @@ def test_captions_are_not_shared(tmp_path: Path):
     assert names[1].startswith("a~")
     assert names[1].endswith(".png")
     assert names[2] == "b.png"
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        (["a.jpg", "a.jpg/b.png"], [True, False]),
+        (["A.JPG/b.png", "a.jpg"], [False, True]),
+        (["a.jpg", "a.txt/b.png"], [True, False]),
+        (["x", "x/y.png"], [False, False]),
+        (["x.png", "x/y.png"], [False, False]),
+        (["x.png", "x.jpg/y.png"], [False, False]),
+    ],
+)
+def test_files_with_captions_are_not_called_as_folders_are(tmp_path: Path, keys: list[str], expected: list[bool]):
+    names = plain_and_renamed(keys, NameRule(has_sidecars=True), tmp_path)
+    assert ["~" in found for found in names] == expected
+
+
+def test_files_whose_suffixes_are_not_known_yet_are_called_as_no_folder(tmp_path: Path):
+    plain = [safe_name(key, None, NameRule(), table_name=None) for key in ("x", "x.webp/y.png", "y")]
+    collisions = Collisions(plain, NameRule(has_sidecars=True), tmp_path)
+    assert collisions.among(0, 3) == {0}
+    collisions.close()
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"), [("a.b/c.d.jpg", "a.b/c.d.txt"), ("a.b/c", "a.b/c.txt"), ("x.v2", "x.v2.txt")]
+)
+def test_a_caption_is_beside_its_image(file: str, expected: str):
+    assert sidecar(file) == expected

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from artimuse.cli import main
 from artimuse.curation.selection import Selection
 from tests.curation.materialize.materialized import digest, files, materialize, parts, pictures, scored_pictures, select
 from tests.curation.materialize.test_formats import raw
@@ -127,6 +128,31 @@ def test_a_pair_without_one_of_its_images_is_left_out(
         assert report["errors"] == {"changed": lost, "partner": lost}
     if layout == "simpletuner":
         assert len(files(tmp_path / "to")) == 4 * (9 - lost)
+
+
+@pytest.mark.parametrize(("layout", "counted"), [("hpsv3", "images"), ("imagereward", "images"), ("trl", "pairs")])
+def test_what_is_counted_is_called_by_its_name(
+    selection: str, tmp_path: Path, layout: str, counted: str, capsys: Capture
+):
+    assert main(["materialize", selection, f"{tmp_path}/to", "--format", layout]) == 0
+    shown = capsys.readouterr().err
+    pairs = expected_pairs(selection)
+    num_images = len({pair[f"{side}_image_id"] for pair in pairs for side in ("winner", "loser")})
+    num_entries = {"images": num_images, "pairs": len(pairs)}[counted]
+    assert f"{num_entries} of {num_entries} {counted} as {layout}\n" in shown
+    assert f"this run: {num_entries} {counted}," in shown
+
+
+@pytest.mark.parametrize("layout", ["hpsv3", "imagereward"])
+def test_files_and_folders_of_one_name_are_kept_apart(tmp_path: Path, layout: str, capsys: Capture):
+    ids = ["a", "a.png/b.png", "c.png", "c.png/d.png"]
+    images = dict(zip(ids, pictures(len(ids)).values()))
+    table = scored_pictures(tmp_path / "in", images, prompt=["one"] * len(ids))
+    chosen = select(table, to=tmp_path / "pairs.parquet", options=("--pairs", "prompt", "--pairs-per-prompt", "9"))
+    report = materialize(chosen, tmp_path / "to", layout, capsys=capsys)
+    assert report["num_mapped"] == 2
+    found = files(tmp_path / "to")
+    assert {part["image_id"]: found[part["file"]] for part in parts(tmp_path / "to")} == images
 
 
 def test_raw_images_are_those_of_the_selection(selection: str, tmp_path: Path, datasets: Any, capsys: Capture):

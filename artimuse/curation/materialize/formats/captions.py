@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from artimuse.curation.materialize.formats.defaults import InFiles, OfRows
 from artimuse.curation.materialize.formats.texts import caption_of
 from artimuse.curation.materialize.images import Entry
-from artimuse.curation.materialize.names import NameRule
+from artimuse.curation.materialize.names import NameRule, sidecar
 
 
 class Captioned(InFiles, OfRows):
@@ -24,11 +24,6 @@ class Captioned(InFiles, OfRows):
     def texts(self, entry: Entry, files: Sequence[str]) -> dict[str, str]:
         [caption] = [caption_of(value) for value in entry.row.values()]
         return {sidecar(file): caption for file in files} if caption else {}
-
-
-def sidecar(file: str) -> str:
-    """The caption of a file that has a suffix."""
-    return f"{file.rpartition('.')[0]}.txt"
 
 
 KOHYA = Captioned(is_flat=True, read_suffixes=frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif"}))

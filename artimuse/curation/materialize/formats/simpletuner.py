@@ -6,11 +6,10 @@ winner; it reads images by their content.
 
 from collections.abc import Sequence
 
-from artimuse.curation.materialize.formats.captions import sidecar
 from artimuse.curation.materialize.formats.defaults import InFiles, OfPairs
 from artimuse.curation.materialize.formats.texts import caption_of
 from artimuse.curation.materialize.images import Entry
-from artimuse.curation.materialize.names import suffix_of_name
+from artimuse.curation.materialize.names import sidecar, suffix_of_name
 
 
 class SimpleTuner(InFiles, OfPairs):
