@@ -6,6 +6,7 @@ from typing import Any
 import duckdb
 
 from artimuse import __version__
+from artimuse.configs.limits import HttpAccess
 from artimuse.curation.compare.comparison import CompareReport
 from artimuse.curation.compare.largest import Pair, images_of
 from artimuse.curation.compare.measures import Distribution, read_differences
@@ -31,12 +32,16 @@ def compare_page(
     report: CompareReport,
     pairing: Pairing | None,
     distributions: tuple[Distribution, Distribution],
+    http: HttpAccess | None,
 ) -> bytes:
-    """The page in UTF-8. The tables are called A and B, and are open in the connection."""
+    """The page in UTF-8, with pictures from web servers if `http` allows them.
+
+    The tables are called A and B, and are open in the connection.
+    """
     pairs = (*report.largest_better, *report.largest_worse)
     galleries = [] if pairing is None else _galleries(connection, pairing, pairs)
     sizes = {place: SMALL for gallery in galleries for place in gallery.places}
-    images = PageImages(tables, image_rows(connection, tables, sizes), thumbnails(tables, sizes))
+    images = PageImages(tables, image_rows(connection, tables, sizes), thumbnails(tables, sizes, http))
     shown = [_shown(pair, images.cards(gallery), gallery, report) for pair, gallery in zip(pairs, galleries)]
     num_better = len(report.largest_better)
     parts = [("B is better by most", shown[:num_better]), ("A is better by most", shown[num_better:])]

@@ -75,7 +75,7 @@ def run(config: PageConfig, console: Console) -> PageReport:
         sizes = dict.fromkeys(small, SMALL) | dict.fromkeys((p for part in facts.ends for p in part.places), LARGE)
         rows = image_rows(connection, tables, sizes)
     with progress.phase("making small pictures"):
-        images = PageImages(tables, rows, thumbnails(tables, sizes))
+        images = PageImages(tables, rows, thumbnails(tables, sizes, config.http_access))
     values = values_of(facts, images)
     page = render("report.html", values, plots=plots_of(facts), details=images.details)
     folder.write(name, page)
