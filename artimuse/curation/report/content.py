@@ -152,7 +152,7 @@ def _groups(found: Groups) -> dict[str, Any]:
         "names": ["images", "mean", "5%", "median", "95%"],
         "rows": [
             [
-                name_of(group.value),
+                name_of(group.label),
                 f"{group.count:,}",
                 *(f"{score:.1f}" for score in (group.mean, *(group.quantiles[q] for q in ("5%", "median", "95%")))),
             ]
