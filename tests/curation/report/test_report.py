@@ -1,5 +1,6 @@
 """The page about score tables as text; how it looks and works in a browser is in `test_report_page.py`."""
 
+import hashlib
 import io
 import re
 from pathlib import Path
@@ -250,6 +251,22 @@ def test_a_file_that_is_no_page_is_left_alone(scored: Path):
     (scored / "page.html").unlink()
     write_page(scored)
     write_page(scored, seed=1)
+
+
+def lowbias32(number: int) -> int:
+    """Source: https://github.com/skeeto/hash-prospector."""
+    number = (number ^ number >> 16) * 0x7FEB352D % 2**32
+    number = (number ^ number >> 15) * 0x846CA68B % 2**32
+    return number ^ number >> 16
+
+
+@pytest.mark.parametrize("seed", [0, -1, 2**70])
+def test_a_seed_draws_by_arithmetic_that_no_version_of_duckdb_changes(tmp_path: Path, seed: int):
+    write_table(tmp_path / "table", [{"score": 50.0}] * 100)
+    page, _ = write_page(tmp_path, seed=seed)
+    drawn = re.findall(r"(\d+)\.jpg", numbers(page).partition("8 of 100 images")[2])[:8]
+    salt = int.from_bytes(hashlib.sha256(f"{seed}:table".encode()).digest()[:4], "little")
+    assert drawn == [str(number) for number in sorted(range(100), key=lambda number: lowbias32(number ^ salt))[:8]]
 
 
 def test_a_seed_draws_the_same_images_again_and_another_one_others(scored: Path):
