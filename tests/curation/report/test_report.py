@@ -269,6 +269,11 @@ def test_a_seed_draws_by_arithmetic_that_no_version_of_duckdb_changes(tmp_path: 
     assert drawn == [str(number) for number in sorted(range(100), key=lambda number: lowbias32(number ^ salt))[:8]]
 
 
+def test_a_page_is_known_by_the_name_of_the_program(scored: Path):
+    page, _ = write_page(scored)
+    assert ("meta", {"name": "generator", "content": "artimuse"}) in page.tags
+
+
 def test_a_seed_draws_the_same_images_again_and_another_one_others(scored: Path):
     names = [
         {image["name"] for image in write_page(scored, seed=seed)[0].scripts["details"]["images"]} for seed in (7, 7, 8)
