@@ -13,12 +13,12 @@ from artimuse.curation.compare.measures import Distribution, read_differences
 from artimuse.curation.compare.pairing import Pairing
 from artimuse.curation.compare.plots import differences, histogram_of_both
 from artimuse.curation.compare.shown import one_line
+from artimuse.curation.pages.galleries import Gallery, Place, image_rows
+from artimuse.curation.pages.images import Card, PageImages
+from artimuse.curation.pages.plots import timeline
 from artimuse.curation.pages.render import render
-from artimuse.curation.report.galleries import Gallery, Place, image_rows
-from artimuse.curation.report.images import Card, PageImages
-from artimuse.curation.report.plots import timeline
-from artimuse.curation.report.runs import RunStory, story_of
-from artimuse.curation.report.thumbnails import SMALL, thumbnails
+from artimuse.curation.pages.runs import RunStory, story_of
+from artimuse.curation.pages.thumbnails import SMALL, thumbnails
 from artimuse.curation.tables import ScoreTable
 
 MOST_IMAGES = 2

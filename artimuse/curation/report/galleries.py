@@ -1,15 +1,14 @@
 """Which images the page shows: the first ones of an order, or drawn by a seed, never more than a bounded number."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import duckdb
 import numpy as np
 
 from artimuse.curation.near_duplicates import near_duplicates
-from artimuse.curation.tables import ScoreTable, quoted, reader_of
+from artimuse.curation.pages.galleries import Gallery
+from artimuse.curation.tables import quoted
 
 MOST_AT_AN_END = 12
 """Images of the best, of the worst and of the least sure; of few images a third each."""
@@ -24,19 +23,6 @@ MOST_GROUPS, MOST_OF_A_GROUP = 6, 8
 """Groups of near-duplicates that are shown, and images of each."""
 
 _BITS_32 = 2**32 - 1
-
-Place = tuple[str, int]
-"""table_name and row_number of an image."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gallery:
-    """Some images, in the order in which they are shown."""
-
-    title: str
-    num_images: int
-    """From which these are."""
-    places: tuple[Place, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,33 +89,6 @@ def find_near_duplicates(connection: duckdb.DuckDBPyConnection, seed: int, num_s
         galleries.append(Gallery(f"{len(members):,} alike", len(members), tuple(places)))
     in_groups = sizes[sizes > 1]
     return NearDuplicates(len(rows), len(in_groups), int(in_groups.sum()), tuple(galleries))
-
-
-def image_rows(
-    connection: duckdb.DuckDBPyConnection, tables: Sequence[ScoreTable], places: Iterable[Place]
-) -> dict[Place, Mapping[str, Any]]:
-    """The whole rows of these images. Only the files that hold them are read."""
-    wanted: dict[str, set[int]] = {}
-    for name, number in places:
-        wanted.setdefault(name, set()).add(number)
-    found: dict[Place, Mapping[str, Any]] = {}
-    for table in tables:
-        numbers = wanted.get(table.name, set())
-        shards = {number // table.record.plan.rows_per_shard for number in numbers}
-        parts = [part for part in table.parts if int(part.partition("-")[0]) in shards]
-        if not parts:
-            continue
-        # Numbers written out, so that DuckDB skips the row groups that have none of them.
-        listed = ", ".join(map(str, sorted(numbers)))
-        rows = connection.execute(
-            f"SELECT {quoted(table.name)} AS table_name, * FROM {reader_of(connection, table, parts)}"
-            f" WHERE row_number IN ({listed})"
-        )
-        names = [column for column, *_ in rows.description or ()]
-        for values in rows.fetchall():
-            row = dict(zip(names, values))
-            found[table.name, row["row_number"]] = row
-    return found
 
 
 def _drawn(connection: duckdb.DuckDBPyConnection, seed: int) -> str:

@@ -3,34 +3,22 @@
 Colours and fonts are the page's own: its script knows light from dark. Colours here are names of what they stand for.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
-from typing import Any
 
 import altair as alt
 
+from artimuse.curation.pages.plots import Spec, bar_width, specification
+from artimuse.curation.pages.values import shown
 from artimuse.curation.report.facts import SCORE_STEP, STD_STEP, Groups, Row, TableFacts, bars
-from artimuse.curation.report.values import shown
 
-Spec = dict[str, Any]
-
-HEIGHT_PX = 260
 ALL, KEPT = "all", "kept"
 _LABEL_CHARS = 60
 _LABEL = "labels[datum.value]"
 _GROUP_PX = 32
 # Points; closer together, the names of the quantiles would lie on each other.
 _LEAST_SPREAD = 15
-# Of so many images at most, bars of so many points: few images in narrow bars show nothing but chance.
-_BAR_WIDTHS = ((500, 5), (5_000, 2), (math.inf, 1))
 _POINTS = alt.Scale(domain=[0, 100])
 _TENS = alt.Axis(grid=False, values=list(range(0, 101, 10)))
-
-
-def bar_width(num_images: int) -> int:
-    """Points."""
-    return next(width for most, width in _BAR_WIDTHS if num_images <= most)
 
 
 def scores(tables: Mapping[str, TableFacts]) -> Spec:
@@ -174,35 +162,6 @@ def groups(found: Groups) -> Spec:
     return plot | _labels(group.label for group in found.groups)
 
 
-def timeline(rates: Sequence[tuple[float, float]]) -> Spec:
-    """Images per second over the time of a run."""
-    steps = [
-        {"begin": begin, "minutes": end, "rate": rate} for (begin, _), (end, rate) in pairwise([(0.0, 0.0), *rates])
-    ]
-    chart = (
-        alt.Chart(alt.Data(values=steps))
-        .mark_rect(opacity=0.85)
-        .encode(
-            x=alt.X("begin:Q", title="minutes since the first worker began", axis=alt.Axis(grid=False)),
-            x2="minutes:Q",
-            y=alt.Y("rate:Q", title="images/s", scale=alt.Scale(zero=True)),
-            y2=alt.datum(0),
-            tooltip=[
-                alt.Tooltip("minutes:Q", title="minutes", format=".2f"),
-                alt.Tooltip("rate:Q", title="images/s", format=".1f"),
-            ],
-        )
-    )
-    return specification(chart, height=140)
-
-
 def _labels(names: Iterable[str]) -> Spec:
     """What _LABEL shows in place of numbers. Names that are cut may be alike: they tell nothing apart."""
     return {"params": [{"name": "labels", "value": [shown(name, _LABEL_CHARS) for name in names]}]}
-
-
-def specification(chart: alt.Chart | alt.LayerChart, height: int = HEIGHT_PX) -> Spec:
-    """Of a plot as wide as its element; the height is in pixels."""
-    spec: Spec = chart.properties(width="container", height=height).to_dict()
-    del spec["config"]  # the page's
-    return spec

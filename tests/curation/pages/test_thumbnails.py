@@ -17,7 +17,7 @@ from artimuse.cli import main
 from artimuse.configs.compare import CompareConfig
 from artimuse.configs.limits import HttpAccess
 from artimuse.configs.report import PageConfig
-from artimuse.curation.report.thumbnails import LARGE, SMALL, UNREADABLE, Thumbnail, thumbnails
+from artimuse.curation.pages.thumbnails import LARGE, SMALL, UNREADABLE, Thumbnail, thumbnails
 from artimuse.table.plan import LOCATION_FIELDS
 from tests.curation.score_tables import table_at, write_table
 from tests.pictures import encoded, picture

@@ -12,7 +12,7 @@ import pyarrow as pa
 from PIL import Image
 
 from artimuse.configs.limits import DecodeLimits, HttpAccess
-from artimuse.curation.report.galleries import Place
+from artimuse.curation.pages.galleries import Place
 from artimuse.curation.tables import ScoreTable
 from artimuse.errors import BadInput, BadOutput, RowError
 from artimuse.images.decode import own_pixel_limit
