@@ -5,7 +5,7 @@ from typing import Annotated, Literal, get_args
 
 import tyro
 
-from artimuse.configs.limits import HttpAccess
+from artimuse.configs.access import AccessOptions
 from artimuse.configs.options import ReportOptions
 
 FormatName = Literal[
@@ -54,16 +54,6 @@ class LayoutOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AccessOptions:
-    """Which web servers images are fetched from."""
-
-    allow_http: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Fetch http(s) URIs, from hosts with public addresses."""
-    http_networks: str = ""
-    """Networks that --allow-http may also reach, such as 10.1.0.0/16, separated by commas."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class CopyingOptions(ReportOptions):
     """How the run goes on, and what it tells."""
 
@@ -95,11 +85,3 @@ class MaterializeConfig(TargetOptions, LayoutOptions, AccessOptions, CopyingOpti
     @property
     def shard_bytes(self) -> int:
         return self.shard_mb * MB
-
-    @property
-    def http_access(self) -> HttpAccess | None:
-        """None unless allowed."""
-        networks = tuple(network.strip() for network in self.http_networks.split(",") if network.strip())
-        if networks and not self.allow_http:
-            raise ValueError("--http-networks needs --allow-http")
-        return HttpAccess(networks=networks) if self.allow_http else None

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import tyro
 
+from artimuse.configs.access import AccessOptions
 from artimuse.configs.options import ReportOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class PageConfig(ReportOptions):
-    """Write a page about finished score tables: distributions, galleries, failures, and how the run went."""
+class PageOptions:
+    """What the page is about, and where it goes."""
 
     tables: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="TABLE [TABLE ...]")]
     """Outputs of `artimuse score`: directories or URLs. NAME=TABLE gives a table a name of its own."""
@@ -23,7 +24,13 @@ class PageConfig(ReportOptions):
     seed: int = 0
     """Which images are drawn for the galleries."""
 
+
+@dataclass(frozen=True, kw_only=True)
+class PageConfig(PageOptions, AccessOptions, ReportOptions):
+    """Write a page about finished score tables: distributions, galleries, failures, and how the run went."""
+
     def __post_init__(self) -> None:
-        """Raises ValueError without a table."""
+        """Raises ValueError without a table, and for networks that are none."""
         if not self.tables:
             raise ValueError("TABLE: name at least one output of artimuse score")
+        _ = self.http_access

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import tyro
 
 from artimuse.attributes import attributes_named
+from artimuse.configs.access import http_access
 from artimuse.configs.engine import DEFAULT_MODEL, Device, DType, EngineConfig, EngineName, StrategyName
 from artimuse.configs.limits import DEFAULT_FORMATS, DEFAULT_MAX_BYTES, DEFAULT_MAX_PIXELS, DecodeLimits, HttpAccess
 from artimuse.configs.options import ReportOptions
@@ -164,10 +165,7 @@ class ScoreConfig(InputOptions, ModelOptions, TextOptions, RunOptions, LimitOpti
     @property
     def http_access(self) -> HttpAccess | None:
         """None unless allowed."""
-        networks = tuple(network.strip() for network in self.http_networks.split(",") if network.strip())
-        if networks and not self.allow_http:
-            raise ValueError("--http-networks needs --allow-http")
-        return HttpAccess(networks=networks) if self.allow_http else None
+        return http_access(allow_http=self.allow_http, http_networks=self.http_networks)
 
     @property
     def engine_config(self) -> EngineConfig:

@@ -10,13 +10,18 @@ from rich.segment import Segment
 LOG_WIDTH = 120
 """Columns of tables and messages in a log file."""
 
-# The terminal's own sequences begin with one of these.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# The terminal's own sequences begin with one of the first; the others turn the direction of whatever follows them.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def without_controls(text: str) -> str:
-    r"""Control characters other than tab and line feed as `\x1b`."""
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+    r"""Control characters other than tab and line feed as `\x1b`, those that turn the direction of text as `\u202e`."""
+    return _CONTROL.sub(_written_out, text)
+
+
+def _written_out(match: re.Match[str]) -> str:
+    number = ord(match[0])
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
 
 
 def open_console() -> Console:

@@ -34,9 +34,11 @@ class Side:
     num_images: int
     num_failed: int
     mean: float | None
-    """Points, of all scored images; None if there is none. So are the next two."""
+    """Points, of all scored images; None if there is none."""
     median: float | None
+    """Points, of all scored images; None if there is none."""
     standard_deviation: float | None
+    """Points, of all scored images; None if there is none."""
 
     @property
     def num_scored(self) -> int:
@@ -88,12 +90,12 @@ class Difference:
         size = min((self.high - self.low) / 2 or math.inf, smallest * 10)
         return 1 if math.isinf(size) else min(max(1, 1 - math.floor(math.log10(size))), _DECIMALS)
 
-    def verdict(self, noun: str) -> str:
-        """One sentence."""
+    def verdict(self, what: str) -> str:
+        """One sentence; `what` is compared, such as "48 images"."""
         if self.is_noise:
             interval = f"{self._points(self.low)} and {self._points(self.high)}"
             return (
-                f"no difference that this many {noun} can show: within noise"
+                f"within noise: {what} do not show a difference"
                 f" (B - A is {self._points(self.mean)} points, 95 % between {interval})"
             )
         better, low, high = ("B", self.low, self.high) if self.mean > 0 else ("A", -self.high, -self.low)
@@ -132,7 +134,9 @@ class CompareReport:
 
     @property
     def verdict(self) -> str:
-        return self.difference.verdict(self.pairs.noun if self.pairs else "images")
+        if self.pairs is None:
+            return self.difference.verdict(f"{self.a.num_scored + self.b.num_scored:,} images")
+        return self.difference.verdict(f"{self.pairs.num_pairs:,} {self.pairs.noun}")
 
     def as_dict(self) -> dict[str, Any]:
         rounded: dict[str, Any] = _rounded(asdict(self))

@@ -6,18 +6,19 @@ from typing import Any
 import duckdb
 
 from artimuse import __version__
+from artimuse.configs.limits import HttpAccess
 from artimuse.curation.compare.comparison import CompareReport
 from artimuse.curation.compare.largest import Pair, images_of
 from artimuse.curation.compare.measures import Distribution, read_differences
 from artimuse.curation.compare.pairing import Pairing
 from artimuse.curation.compare.plots import differences, histogram_of_both
 from artimuse.curation.compare.shown import one_line
+from artimuse.curation.pages.galleries import Gallery, Place, image_rows
+from artimuse.curation.pages.images import Card, PageImages
+from artimuse.curation.pages.plots import timeline
 from artimuse.curation.pages.render import render
-from artimuse.curation.report.galleries import Gallery, Place, image_rows
-from artimuse.curation.report.images import Card, PageImages
-from artimuse.curation.report.plots import timeline
-from artimuse.curation.report.runs import RunStory, story_of
-from artimuse.curation.report.thumbnails import SMALL, thumbnails
+from artimuse.curation.pages.runs import RunStory, story_of
+from artimuse.curation.pages.thumbnails import SMALL, thumbnails
 from artimuse.curation.tables import ScoreTable
 
 MOST_IMAGES = 2
@@ -31,12 +32,16 @@ def compare_page(
     report: CompareReport,
     pairing: Pairing | None,
     distributions: tuple[Distribution, Distribution],
+    http: HttpAccess | None,
 ) -> bytes:
-    """The page in UTF-8. The tables are called A and B, and are open in the connection."""
+    """The page in UTF-8, with pictures from web servers if `http` allows them.
+
+    The tables are called A and B, and are open in the connection.
+    """
     pairs = (*report.largest_better, *report.largest_worse)
     galleries = [] if pairing is None else _galleries(connection, pairing, pairs)
     sizes = {place: SMALL for gallery in galleries for place in gallery.places}
-    images = PageImages(tables, image_rows(connection, tables, sizes), thumbnails(tables, sizes))
+    images = PageImages(tables, image_rows(connection, tables, sizes), thumbnails(tables, sizes, http))
     shown = [_shown(pair, images.cards(gallery), gallery, report) for pair, gallery in zip(pairs, galleries)]
     num_better = len(report.largest_better)
     parts = [("B is better by most", shown[:num_better]), ("A is better by most", shown[num_better:])]

@@ -5,7 +5,7 @@ import numpy as np
 
 from artimuse.curation.compare.comparison import Difference
 from artimuse.curation.compare.measures import Distribution
-from artimuse.curation.report.plots import Spec, bar_width, specification
+from artimuse.curation.pages.plots import Spec, bar_width, specification
 
 
 def histogram_of_both(a: Distribution, b: Distribution) -> Spec:

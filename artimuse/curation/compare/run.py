@@ -60,7 +60,8 @@ def run(config: CompareConfig, console: Console) -> CompareReport:
         from artimuse.curation.compare.page import compare_page
 
         folder, name = destination
-        folder.write(name, compare_page(connection, tables, report, pairing, distributions))
+        page = compare_page(connection, tables, report, pairing, distributions, config.http_access)
+        folder.write(name, page)
         return replace(report, page=folder.url(name))
 
 

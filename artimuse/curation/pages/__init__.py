@@ -1,1 +1,1 @@
-"""Pages that are one file: the templates with their style and script, and how they become a page."""
+"""Pages that are one file: templates with their style and script, and what the pages of several verbs are made of."""

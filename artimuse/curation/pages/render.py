@@ -16,8 +16,8 @@ from markupsafe import Markup
 from artimuse.runs.terminal import without_controls
 
 _FOLDER = files("artimuse.curation.pages")
-GENERATOR = "artimuse report"
-"""What the page says of itself, by which it is known again."""
+GENERATOR = "artimuse"
+"""What every page says of itself, by which it is known again."""
 IS_OURS = f'<meta name="generator" content="{GENERATOR}">'
 
 

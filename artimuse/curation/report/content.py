@@ -7,12 +7,14 @@ from typing import Any
 import pyarrow as pa
 
 from artimuse import __version__
+from artimuse.curation.pages.galleries import Gallery
+from artimuse.curation.pages.images import PageImages
+from artimuse.curation.pages.plots import timeline
+from artimuse.curation.pages.runs import RunStory
+from artimuse.curation.pages.values import name_of, shown
 from artimuse.curation.report import plots
 from artimuse.curation.report.facts import Failure, Groups, Row, TableFacts
-from artimuse.curation.report.galleries import BAND_POINTS, MOST_HASHES, NEAR_DISTANCE, Gallery, NearDuplicates
-from artimuse.curation.report.images import PageImages
-from artimuse.curation.report.runs import RunStory
-from artimuse.curation.report.values import name_of, shown
+from artimuse.curation.report.galleries import BAND_POINTS, MOST_HASHES, NEAR_DISTANCE, NearDuplicates
 from artimuse.curation.selection import SelectionFacts
 from artimuse.table.dictionary import data_dictionary
 
@@ -64,7 +66,7 @@ def plots_of(facts: PageFacts) -> dict[str, Any]:
         found["plot-groups"] = plots.groups(facts.groups)
     for number, story in enumerate(facts.stories):
         if story.timeline:
-            found[f"plot-timeline-{number}"] = plots.timeline(story.timeline)
+            found[f"plot-timeline-{number}"] = timeline(story.timeline)
     return found
 
 
@@ -152,7 +154,7 @@ def _groups(found: Groups) -> dict[str, Any]:
         "names": ["images", "mean", "5%", "median", "95%"],
         "rows": [
             [
-                name_of(group.value),
+                name_of(group.label),
                 f"{group.count:,}",
                 *(f"{score:.1f}" for score in (group.mean, *(group.quantiles[q] for q in ("5%", "median", "95%")))),
             ]

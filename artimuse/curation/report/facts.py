@@ -49,10 +49,16 @@ class TableFacts:
 class Group:
     """The images with one value of --by."""
 
-    value: str
+    value: str | None
+    """None for images that have none."""
     count: int
     mean: float
     quantiles: Mapping[str, float]
+
+    @property
+    def label(self) -> str:
+        """Of the value; two values may have one."""
+        return NO_VALUE if self.value is None else self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +122,7 @@ def read_uncertainty(connection: duckdb.DuckDBPyConnection) -> list[Row]:
 
 def read_groups(connection: duckdb.DuckDBPyConnection, by: str) -> Groups:
     """`by` is a column of the tables."""
-    value = f"coalesce({identifier(by)}::VARCHAR, '{NO_VALUE}')"
+    value = f"{identifier(by)}::VARCHAR"
     [(num_values,)] = connection.execute(f"SELECT count(*) FROM (SELECT {value} FROM shown GROUP BY 1)").fetchall()
     # The scores of the most frequent values only: a column of prompts may have as many values as rows.
     connection.execute(f"""
@@ -125,13 +131,17 @@ def read_groups(connection: duckdb.DuckDBPyConnection, by: str) -> Groups:
         LIMIT {MOST_VALUES}
     """)
     means = connection.execute("SELECT value, mean FROM frequent ORDER BY mean DESC, value").fetchall()
-    relation = f"(SELECT {value} AS value, score FROM shown WHERE {value} IN (SELECT value FROM frequent))"
+    relation = f"""
+        (SELECT frequent.value AS value, shown.score AS score
+        FROM shown JOIN frequent ON shown.{value} IS NOT DISTINCT FROM frequent.value)
+    """
     histograms = _histograms(connection, relation, "value")
     return Groups(
         by,
         num_values,
         tuple(
-            Group(name, int(histograms[name].sum()), mean, score_quantiles(histograms[name])) for name, mean in means
+            Group(value, int(histograms[value].sum()), mean, score_quantiles(histograms[value]))
+            for value, mean in means
         ),
     )
 
@@ -149,8 +159,8 @@ def read_failures(connection: duckdb.DuckDBPyConnection) -> list[Failure]:
     ]
 
 
-def _histograms(connection: duckdb.DuckDBPyConnection, relation: str, key: str) -> dict[str, Histogram]:
-    found: dict[str, Histogram] = {}
+def _histograms(connection: duckdb.DuckDBPyConnection, relation: str, key: str) -> dict[str | None, Histogram]:
+    found: dict[str | None, Histogram] = {}
     for name, place, count in connection.execute(
         f"SELECT {key}, round(score * {BINS_PER_POINT})::INTEGER AS place, count(*) FROM {relation}"
         " WHERE score IS NOT NULL GROUP BY ALL"

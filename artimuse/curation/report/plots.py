@@ -3,33 +3,22 @@
 Colours and fonts are the page's own: its script knows light from dark. Colours here are names of what they stand for.
 """
 
-import math
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import altair as alt
 
+from artimuse.curation.pages.plots import Spec, bar_width, specification
+from artimuse.curation.pages.values import shown
 from artimuse.curation.report.facts import SCORE_STEP, STD_STEP, Groups, Row, TableFacts, bars
-from artimuse.curation.report.values import shown
 
-Spec = dict[str, Any]
-
-HEIGHT_PX = 260
 ALL, KEPT = "all", "kept"
 _LABEL_CHARS = 60
+_LABEL = "labels[datum.value]"
 _GROUP_PX = 32
 # Points; closer together, the names of the quantiles would lie on each other.
 _LEAST_SPREAD = 15
-# Of so many images at most, bars of so many points: few images in narrow bars show nothing but chance.
-_BAR_WIDTHS = ((500, 5), (5_000, 2), (math.inf, 1))
 _POINTS = alt.Scale(domain=[0, 100])
 _TENS = alt.Axis(grid=False, values=list(range(0, 101, 10)))
-
-
-def bar_width(num_images: int) -> int:
-    """Points."""
-    return next(width for most, width in _BAR_WIDTHS if num_images <= most)
 
 
 def scores(tables: Mapping[str, TableFacts]) -> Spec:
@@ -88,23 +77,28 @@ def _bars(facts: TableFacts) -> Spec:
 def _lines(tables: Mapping[str, TableFacts]) -> Spec:
     """As shares, so that tables of different sizes can be compared. What is kept, if there is a selection."""
     values: list[Row] = []
-    for name, facts in tables.items():
+    for number, (name, facts) in enumerate(tables.items()):
         counts = bars(facts.scores if facts.kept is None else facts.kept, SCORE_STEP)
         share = 100 / max(1, sum(counts))
         for low, count in zip(range(0, 100, SCORE_STEP), counts):
-            values.append({"score": low, "share": count * share, "images": count, "table": shown(name, _LABEL_CHARS)})
-    domain = list(dict.fromkeys(row["table"] for row in values))
+            row = {"score": low, "share": count * share, "images": count}
+            values.append({"number": number, "table": shown(name, _LABEL_CHARS), **row})
     chart = (
         alt.Chart(alt.Data(values=values))
         .mark_area(interpolate="step-after", fillOpacity=0.12, line=True)
         .encode(
             x=alt.X("score:Q", title="score", scale=_POINTS, axis=_TENS),
             y=alt.Y("share:Q", title="% of images", stack=None),
-            color=alt.Color("table:N", title=None, scale=alt.Scale(domain=domain), legend=alt.Legend(orient="top")),
+            color=alt.Color(
+                "number:N",
+                title=None,
+                scale=alt.Scale(domain=list(range(len(tables)))),
+                legend=alt.Legend(orient="top", labelExpr=_LABEL),
+            ),
             tooltip=["table:N", alt.Tooltip("score:Q", title="score from"), alt.Tooltip("images:Q", format=",")],
         )
     )
-    return specification(chart)
+    return specification(chart) | _labels(tables)
 
 
 def uncertainty(rows: Sequence[Row]) -> Spec:
@@ -137,7 +131,8 @@ def groups(found: Groups) -> Spec:
     """For each value a line from the 5 % to the 95 % quantile, a bar for the middle half, and a dot for the median."""
     values: list[Row] = [
         {
-            "value": shown(group.value, _LABEL_CHARS),
+            "number": number,
+            "value": shown(group.label, _LABEL_CHARS),
             "images": group.count,
             "low": group.quantiles["5%"],
             "q1": group.quantiles["25%"],
@@ -145,13 +140,12 @@ def groups(found: Groups) -> Spec:
             "q3": group.quantiles["75%"],
             "high": group.quantiles["95%"],
         }
-        for group in found.groups
+        for number, group in enumerate(found.groups)
     ]
     y = alt.Y(
-        "value:N",
+        "number:O",
         title=None,
-        sort=[row["value"] for row in values],
-        axis=alt.Axis(labelLimit=180, ticks=False, domain=False),
+        axis=alt.Axis(labelLimit=180, ticks=False, domain=False, labelExpr=_LABEL),
     )
     base = alt.Chart(alt.Data(values=values)).encode(
         y=y,
@@ -164,33 +158,10 @@ def groups(found: Groups) -> Spec:
     line = base.mark_rule().encode(x=alt.X("low:Q", title="score", scale=_POINTS, axis=_TENS), x2="high:Q")
     middle = base.mark_bar(height=10, opacity=0.35).encode(x=alt.X("q1:Q", scale=_POINTS), x2="q3:Q")
     dot = base.mark_point(filled=True, size=70, opacity=1).encode(x=alt.X("median:Q", scale=_POINTS))
-    return specification(line + middle + dot, height=_GROUP_PX * len(values))
+    plot = specification(line + middle + dot, height=_GROUP_PX * len(values))
+    return plot | _labels(group.label for group in found.groups)
 
 
-def timeline(rates: Sequence[tuple[float, float]]) -> Spec:
-    """Images per second over the time of a run."""
-    steps = [
-        {"begin": begin, "minutes": end, "rate": rate} for (begin, _), (end, rate) in pairwise([(0.0, 0.0), *rates])
-    ]
-    chart = (
-        alt.Chart(alt.Data(values=steps))
-        .mark_rect(opacity=0.85)
-        .encode(
-            x=alt.X("begin:Q", title="minutes since the first worker began", axis=alt.Axis(grid=False)),
-            x2="minutes:Q",
-            y=alt.Y("rate:Q", title="images/s", scale=alt.Scale(zero=True)),
-            y2=alt.datum(0),
-            tooltip=[
-                alt.Tooltip("minutes:Q", title="minutes", format=".2f"),
-                alt.Tooltip("rate:Q", title="images/s", format=".1f"),
-            ],
-        )
-    )
-    return specification(chart, height=140)
-
-
-def specification(chart: alt.Chart | alt.LayerChart, height: int = HEIGHT_PX) -> Spec:
-    """Of a plot as wide as its element; the height is in pixels."""
-    spec: Spec = chart.properties(width="container", height=height).to_dict()
-    del spec["config"]  # the page's
-    return spec
+def _labels(names: Iterable[str]) -> Spec:
+    """What _LABEL shows in place of numbers. Names that are cut may be alike: they tell nothing apart."""
+    return {"params": [{"name": "labels", "value": [shown(name, _LABEL_CHARS) for name in names]}]}

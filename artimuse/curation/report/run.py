@@ -9,14 +9,15 @@ import duckdb
 from rich.console import Console
 
 from artimuse.configs.report import PageConfig
+from artimuse.curation.pages.galleries import image_rows
+from artimuse.curation.pages.images import PageImages
 from artimuse.curation.pages.location import page_location, refuse_other_file
 from artimuse.curation.pages.render import render
+from artimuse.curation.pages.runs import story_of
+from artimuse.curation.pages.thumbnails import LARGE, SMALL, thumbnails
 from artimuse.curation.report.content import PageFacts, plots_of, values_of
 from artimuse.curation.report.facts import read_failures, read_groups, read_tables, read_uncertainty
-from artimuse.curation.report.galleries import bands, ends, find_near_duplicates, image_rows
-from artimuse.curation.report.images import PageImages
-from artimuse.curation.report.runs import story_of
-from artimuse.curation.report.thumbnails import LARGE, SMALL, thumbnails
+from artimuse.curation.report.galleries import bands, ends, find_near_duplicates
 from artimuse.curation.selection import Selection, split_location
 from artimuse.curation.tables import ScoreTable, common_schema, find_tables, opened, own_column, quoted, reader_of_files
 from artimuse.errors import BadInput
@@ -74,7 +75,7 @@ def run(config: PageConfig, console: Console) -> PageReport:
         sizes = dict.fromkeys(small, SMALL) | dict.fromkeys((p for part in facts.ends for p in part.places), LARGE)
         rows = image_rows(connection, tables, sizes)
     with progress.phase("making small pictures"):
-        images = PageImages(tables, rows, thumbnails(tables, sizes))
+        images = PageImages(tables, rows, thumbnails(tables, sizes, config.http_access))
     values = values_of(facts, images)
     page = render("report.html", values, plots=plots_of(facts), details=images.details)
     folder.write(name, page)

@@ -64,7 +64,7 @@ def test_identical_tables_differ_by_exactly_nothing(tmp_path: Path):
     assert report.difference.effect_size == 0
     assert report.shares.equal == 1
     assert report.rank_correlation == pytest.approx(1)
-    assert report.verdict.startswith("no difference that this many images can show: within noise")
+    assert report.verdict.startswith("within noise: 37 images do not show a difference (B - A is 0.0 points")
     assert report.largest_better == report.largest_worse == ()
 
 

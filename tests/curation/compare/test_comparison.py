@@ -19,12 +19,12 @@ from tests.curation.score_tables import write_table
         (5.0, 0.04, 9.96, "B is better by 5.00 points (95 % between 0.04 and 9.96)"),
         (2.0, 2.0, 2.0, "B is better by 2.0 points (95 % between 2.0 and 2.0)"),
         (-0.01, -1.2, 1.3, "(B - A is 0.0 points, 95 % between -1.2 and 1.3)"),
-        (0.5, 0.0, 1.0, "no difference that this many prompts can show: within noise"),
+        (0.5, 0.0, 1.0, "within noise: 48 prompts do not show a difference (B - A is 0.50 points"),
     ],
 )
 def test_the_verdict_is_one_sentence_with_as_many_digits_as_it_needs(mean, low, high, verdict):
     difference = Difference(mean=mean, low=low, high=high, num_independent=9, effect_size=0.1)
-    assert verdict in difference.verdict("prompts")
+    assert verdict in difference.verdict("48 prompts")
 
 
 HOSTILE = (

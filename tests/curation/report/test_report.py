@@ -1,5 +1,6 @@
 """The page about score tables as text; how it looks and works in a browser is in `test_report_page.py`."""
 
+import hashlib
 import io
 import re
 from pathlib import Path
@@ -83,6 +84,36 @@ def test_the_values_of_a_column_are_limited_and_that_is_said(tmp_path: Path, mon
     assert "The 2 most frequent of 3 values." in numbers(page)
 
 
+def test_values_that_look_alike_have_a_line_each(tmp_path: Path):
+    """Of long values the beginning is shown, and what stands for no value may be a value."""
+    values = [*(f"{'x' * 70}{end}" for end in "ab"), "(no value)", None]
+    write_table(
+        tmp_path / "table",
+        [{"score": 10.0 * number, "generator": value} for number, value in enumerate(values)],
+        passthrough=GENERATOR,
+    )
+    page, _ = write_page(tmp_path, by="generator")
+    plot = page.scripts["plots"]["plot-groups"]
+    groups = plot["data"]["values"]
+    assert [(group["number"], group["images"], group["median"]) for group in groups] == [
+        (number, 1, 10 * (3 - number)) for number in range(4)
+    ]
+    assert plot["layer"][0]["encoding"]["y"]["field"] == "number"
+    labels = [group["value"] for group in groups]
+    assert labels == plot["params"][0]["value"]
+    assert labels[:2] == ["(no value)"] * 2
+    assert labels[2] == labels[3]
+
+
+def test_tables_whose_names_look_alike_have_a_line_each(tmp_path: Path):
+    names = [f"{'x' * 70}{end}" for end in "ab"]
+    for name in names:
+        write_table(tmp_path / name, [{}, {}])
+    page, _ = write_page(tmp_path, *names)
+    steps = page.scripts["plots"]["plot-scores"]["data"]["values"]
+    assert [sum(step["images"] for step in steps if step["number"] == number) for number in range(2)] == [2, 2]
+
+
 def test_galleries_show_what_a_selection_keeps(scored: Path):
     table = str(scored / "table")
     to = str(scored / "selection.parquet")
@@ -145,8 +176,9 @@ def test_two_tables_have_a_colour_each(scored: Path):
     write_table(scored / "second", [{"score": 90.0, "generator": "a"}] * 3, passthrough=GENERATOR)
     page, _ = write_page(scored, "table", "second")
     plot = page.scripts["plots"]["plot-scores"]
-    assert plot["encoding"]["color"]["scale"]["domain"] == ["table", "second"]
-    assert sum(step["images"] for step in plot["data"]["values"] if step["table"] == "second") == 3
+    assert plot["encoding"]["color"]["scale"]["domain"] == [0, 1]
+    assert plot["params"] == [{"name": "labels", "value": ["table", "second"]}]
+    assert sum(step["images"] for step in plot["data"]["values"] if step["number"] == 1) == 3
     assert "table 58 0.0" in numbers(page)
     assert "second 3 90.0" in numbers(page)
 
@@ -165,6 +197,18 @@ def test_names_prompts_and_texts_of_any_kind_are_shown_as_text(tmp_path: Path):
     assert "\0" not in text
     assert "<script>alert" not in text
     assert report.num_bytes < 2_000_000
+
+
+def test_letters_from_right_to_left_stay_and_what_turns_other_text_is_written_out(tmp_path: Path):
+    letters = "\u05e9\u05dc\u05d5\u05dd \u0633\u0644\u0627\u0645"
+    row = {"image_id": f"{letters}\u202egpj", "generator": f"{letters}\u2067", "overall_gestalt": letters}
+    write_table(tmp_path / "table", [row | {"texts_truncated": 0}], passthrough=GENERATOR)
+    page, _ = write_page(tmp_path, by="generator")
+    assert f"{letters}\\u202egpj" in numbers(page)
+    [image] = page.scripts["details"]["images"]
+    assert (image["name"], image["texts"][0][1]) == (f"{letters}\\u202egpj", letters)
+    assert page.scripts["plots"]["plot-groups"]["params"][0]["value"] == [f"{letters}\\u2067"]
+    assert not set((tmp_path / "page.html").read_text()) & set("\u202e\u2067")
 
 
 def test_the_policy_of_the_page_allows_its_own_scripts_only(scored: Path):
@@ -207,6 +251,27 @@ def test_a_file_that_is_no_page_is_left_alone(scored: Path):
     (scored / "page.html").unlink()
     write_page(scored)
     write_page(scored, seed=1)
+
+
+def lowbias32(number: int) -> int:
+    """Source: https://github.com/skeeto/hash-prospector."""
+    number = (number ^ number >> 16) * 0x7FEB352D % 2**32
+    number = (number ^ number >> 15) * 0x846CA68B % 2**32
+    return number ^ number >> 16
+
+
+@pytest.mark.parametrize("seed", [0, -1, 2**70])
+def test_a_seed_draws_by_arithmetic_that_no_version_of_duckdb_changes(tmp_path: Path, seed: int):
+    write_table(tmp_path / "table", [{"score": 50.0}] * 100)
+    page, _ = write_page(tmp_path, seed=seed)
+    drawn = re.findall(r"(\d+)\.jpg", numbers(page).partition("8 of 100 images")[2])[:8]
+    salt = int.from_bytes(hashlib.sha256(f"{seed}:table".encode()).digest()[:4], "little")
+    assert drawn == [str(number) for number in sorted(range(100), key=lambda number: lowbias32(number ^ salt))[:8]]
+
+
+def test_a_page_is_known_by_the_name_of_the_program(scored: Path):
+    page, _ = write_page(scored)
+    assert ("meta", {"name": "generator", "content": "artimuse"}) in page.tags
 
 
 def test_a_seed_draws_the_same_images_again_and_another_one_others(scored: Path):

@@ -7,11 +7,11 @@ import pyarrow as pa
 import pytest
 
 from artimuse.cli import main
+from artimuse.curation.pages import images as page_images
+from artimuse.curation.pages import thumbnails
 from artimuse.curation.pages.render import num_bytes
 from artimuse.curation.report import content as page_content
 from artimuse.curation.report import galleries as page_galleries
-from artimuse.curation.report import images as page_images
-from artimuse.curation.report import thumbnails
 from tests.curation.report.report_pages import numbers, sixty_images, write_page
 from tests.curation.score_tables import write_table
 

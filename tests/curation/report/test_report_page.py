@@ -60,6 +60,25 @@ def test_pictures_and_plots_can_be_seen(browser: Browser, written: Path):
         assert it.page.locator(".reason").first.inner_text() == "not_found"
 
 
+def test_groups_are_named_by_their_values(browser: Browser, written: Path):
+    with opened(browser, written) as it:
+        names = it.page.eval_on_selector_all(
+            "#plot-groups .role-axis-label text", "all => all.map((one) => one.textContent)"
+        )
+        assert "a sunset" in names
+        assert any(name.startswith("<script>document.title") for name in names)
+        it.page.locator("#plot-groups path[aria-roledescription=point]").first.hover()
+        assert "number" not in it.page.locator("#vg-tooltip-element").inner_text()
+
+
+def test_tables_are_named_in_the_legend(browser: Browser, written: Path, tmp_path: Path):
+    table = str(written.parent / "table")
+    assert main(["report", f"first={table}", f"second={table}", "--to", str(tmp_path / "two.html")]) == 0
+    with opened(browser, tmp_path / "two.html") as it:
+        names = it.page.locator("#plot-scores .role-legend-label text").all_text_contents()
+        assert names == ["first", "second"]
+
+
 def test_no_picture_is_cropped_and_those_of_a_row_have_one_height(browser: Browser, written: Path):
     with opened(browser, written) as it:
         pictures = it.page.eval_on_selector_all(

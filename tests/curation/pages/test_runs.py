@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from artimuse.curation.report.runs import MOST_STARTS, RunStory, story_of
+from artimuse.curation.pages.runs import MOST_STARTS, RunStory, story_of
 from artimuse.table.record import RUN_FILE
 from tests.curation.score_tables import table_at, write_table
 from tests.table.score_rows import record

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from artimuse.configs.workers import HasWorkers
-from artimuse.curation.report.values import shown
+from artimuse.curation.pages.values import shown
 from artimuse.curation.tables import ScoreTable
 from artimuse.io.location import printable
 from artimuse.table.record import ScoreRecord

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from artimuse.attributes import ATTRIBUTES
+from artimuse.curation.pages.galleries import Gallery, Place
 from artimuse.curation.pages.render import num_bytes
-from artimuse.curation.report.galleries import Gallery, Place
-from artimuse.curation.report.thumbnails import Thumbnail
-from artimuse.curation.report.values import MAX_CHARS, name_of, shown
+from artimuse.curation.pages.thumbnails import Thumbnail
+from artimuse.curation.pages.values import MAX_CHARS, name_of, shown
 from artimuse.curation.tables import ScoreTable
 from artimuse.table.schema import TABLE_NAME
 

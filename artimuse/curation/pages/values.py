@@ -12,7 +12,7 @@ def shown(value: object, max_chars: int = MAX_CHARS) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     text = str(value)
-    # Cut first: a control character takes four.
+    # Cut first: a control character takes up to six.
     begin = without_controls(text[:max_chars])[:max_chars]
     return begin if len(text) <= max_chars else f"{begin} … ({len(text):,} characters)"
 

@@ -8,18 +8,21 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
 
 from artimuse.configs.limits import DecodeLimits, HttpAccess
-from artimuse.curation.report.galleries import Place
+from artimuse.curation.pages.galleries import Place
 from artimuse.curation.tables import ScoreTable
-from artimuse.errors import BadOutput, RowError
+from artimuse.errors import BadInput, BadOutput, RowError
 from artimuse.images.decode import own_pixel_limit
 from artimuse.io.fetch import fetch
 from artimuse.io.location import Location
+from artimuse.sources.uris import check_uris
 from artimuse.table.plan import locations, read_plan_rows
 
 NUM_THREADS = 16
+MAX_BYTES, MAX_PIXELS = 64 * 2**20, 100_000_000
 UNREADABLE = "unreadable"
 """The reason for bytes that are there and no picture."""
 _QUALITIES = (82, 70, 50, 25)
@@ -52,13 +55,19 @@ class Thumbnail:
     """An error code, or UNREADABLE."""
 
 
-def thumbnails(tables: Sequence[ScoreTable], sizes: Mapping[Place, Size]) -> dict[Place, Thumbnail]:
-    """Pictures of the images at these places."""
+def thumbnails(
+    tables: Sequence[ScoreTable], sizes: Mapping[Place, Size], http: HttpAccess | None
+) -> dict[Place, Thumbnail]:
+    """Pictures of the images at these places.
+
+    Web servers are asked if `http` says so, whatever a table tells: it may be a stranger's, and so are its addresses.
+    """
+    limits = DecodeLimits(max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS, http=http)
     with own_pixel_limit(), ThreadPoolExecutor(NUM_THREADS, "thumbnail") as threads:
         where: dict[Place, Location | None] = {}
         for found in threads.map(lambda shard: _locations(*shard), _shards(tables, sizes)):
             where |= found
-        made = threads.map(lambda place: _thumbnail(where.get(place), sizes[place], _limits(tables, place)), sizes)
+        made = threads.map(lambda place: _thumbnail(where.get(place), sizes[place], limits), sizes)
         return dict(zip(sizes, made))
 
 
@@ -86,15 +95,8 @@ def _locations(table: ScoreTable, shard: int, offsets: list[int]) -> dict[Place,
     return {(table.name, first + offset): location for offset, location in zip(offsets, found)}
 
 
-def _limits(tables: Sequence[ScoreTable], place: Place) -> DecodeLimits:
-    """Web servers are asked if the run has asked them, but only those with public addresses."""
-    [table] = [table for table in tables if table.name == place[0]]
-    has_asked = bool(table.record.config.get("allow_http"))
-    return DecodeLimits(max_bytes=64 * 2**20, max_pixels=100_000_000, http=HttpAccess() if has_asked else None)
-
-
 def _thumbnail(location: Location | None, size: Size, limits: DecodeLimits) -> Thumbnail:
-    data = RowError("not_found", "not in the plan") if location is None else fetch(location, limits)
+    data = RowError("not_found", "not in the plan") if location is None else _fetched(location, limits)
     if isinstance(data, RowError):
         return Thumbnail(None, 0, 0, data.code)
     try:
@@ -110,6 +112,18 @@ def _thumbnail(location: Location | None, size: Size, limits: DecodeLimits) -> T
                 url = "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
                 return Thumbnail(url, small.width, small.height)
     raise AssertionError("a few pixels of any content are small")
+
+
+def _fetched(location: Location, limits: DecodeLimits) -> bytes | RowError:
+    """What a run would have refused to plan is refused here again, as the plan may be anybody's."""
+    # No run plans what is inside files on web servers, and no option allows it.
+    is_whole = location.offset is None and location.column is None
+    try:
+        uri = location.container
+        check_uris(uri, pa.array([uri]), first_row=0, allow_http=is_whole)
+    except BadInput as error:
+        return RowError("access_denied", str(error))
+    return fetch(location, limits)
 
 
 def _shrunk(data: bytes, size: Size, limits: DecodeLimits) -> Image.Image:
