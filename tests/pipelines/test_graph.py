@@ -79,6 +79,7 @@ def test_workers_with_gpus_are_fed_by_decoders_and_score_the_same(small_cluster,
     assert {len(numbers) for numbers in rows_by_part(tmp_path).values()} == {rows_per_part}
 
 
+@pytest.mark.long
 def test_workers_with_gpus_mix_no_shards(small_cluster, pictures, tmp_path, rows):
     arguments = (pictures[0], tmp_path, *FAKE, "--num-gpus", "1", "--workers", "2")
     done = small_cluster.run(sys.executable, "-c", SCORE_IN_SMALL_SHARDS, *arguments)
@@ -87,6 +88,7 @@ def test_workers_with_gpus_mix_no_shards(small_cluster, pictures, tmp_path, rows
     assert_no_part_mixes_shards(tmp_path, rows_per_shard=50)
 
 
+@pytest.mark.long
 def test_workers_with_gpus_describe_rows_of_several_shards(small_cluster, pictures, tmp_path):
     sizes = Sizes(rows_per_shard=50, rows_per_group=50)
     for output, attributes in (("together", "all"), ("later", "none")):

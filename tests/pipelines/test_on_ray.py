@@ -48,6 +48,7 @@ def test_a_run_that_began_in_this_process_goes_on_with_workers(tmp_path):
     assert table(tmp_path / "out")[:20] == before
 
 
+@pytest.mark.long
 def test_a_broken_checkpoint_is_one_clear_line_from_the_workers(tmp_path, capsys, copy_of_nano):
     good_folder(tmp_path / "in", 2)
     model = copy_of_nano(without="model.language_model.norm.weight")

@@ -83,6 +83,7 @@ def test_nothing_that_can_be_read_is_no_certificate(tmp_path):
     assert "parity" not in run_file(tmp_path / "out")
 
 
+@pytest.mark.long
 def test_a_run_in_fp8_says_so_everywhere_and_is_not_continued_in_another_precision(pictures, tmp_path, capsys):
     options = (*NANO, "--limit", 8, "--dtype")
     assert score(pictures, tmp_path, *options, "fp8", "--parity-tolerance", 100) == 0

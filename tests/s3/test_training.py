@@ -37,6 +37,7 @@ def assert_is_trained(output: str) -> None:
     assert Folder.at(output).names("tensorboard")
 
 
+@pytest.mark.long
 def test_a_run_on_an_object_store_is_stopped_and_goes_on_from_there(server: Server, table: str, monkeypatch):
     connect(monkeypatch, server.url, server.owner)
     output = f"s3://{BUCKET}/trained"

@@ -81,6 +81,7 @@ def test_a_killed_process_changes_nothing(alone, table, tmp_path):
 
 
 @pytest.mark.parametrize(("zero", "then"), [(2, 3), pytest.param(3, 2, marks=pytest.mark.long)])
+@pytest.mark.long
 def test_another_zero_stage_goes_on_from_a_checkpoint(alone, table, tmp_path, zero, then):
     output = tmp_path / "out"
     with dies_after(6), pytest.raises(Killed):
