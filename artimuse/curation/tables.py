@@ -161,7 +161,12 @@ def _explained(tables: Sequence[ScoreTable]) -> Iterator[None]:
     """What DuckDB cannot read is a table's fault: conditions and columns have been checked by then."""
     try:
         yield
-    except (duckdb.IOException, duckdb.InvalidInputException, duckdb.OutOfMemoryException) as error:
+    except duckdb.OutOfMemoryException as error:
+        raise BadOutput(
+            f"neither {MEMORY_LIMIT} of memory nor the disk of TMPDIR is enough ({str(error).splitlines()[0]});"
+            " set TMPDIR to a larger disk"
+        ) from error
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
         raise _unreadable(", ".join(table.output.url() for table in tables), error) from error
 
 

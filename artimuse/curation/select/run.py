@@ -116,14 +116,7 @@ def _choose(
     if paired is not None:
         num_ties, num_more = make_pairs(connection, paired, config)
         num_pairs = _count(connection, "pairs")
-    num_rows, num_failed = connection.execute("SELECT count(*), count(*) FILTER (status <> 'ok') FROM rows").fetchall()[
-        0
-    ]
-    by_step = dict(connection.execute("SELECT reason, count(*) FROM left_out GROUP BY reason").fetchall())
-    num_kept = _count(connection, "kept")
-    num_not_where = num_rows - num_failed - num_kept - sum(by_step.values())
-    reasons = {"failed": num_failed, "where": num_not_where}
-    reasons |= {reason: by_step.get(reason, 0) for reason in (*(step.reason for step in steps), NOT_PAIRED)}
+    num_rows, num_kept = _count(connection, "rows"), _count(connection, "kept")
     return SelectionFacts(
         kind="rows" if paired is None else "pairs",
         artimuse=__version__,
@@ -132,11 +125,20 @@ def _choose(
         settings=config.settings,
         num_rows=num_rows,
         num_kept=num_kept,
-        dropped={reason: count for reason, count in reasons.items() if count},
+        dropped=_dropped(connection, num_rows - num_kept, [*(step.reason for step in steps), NOT_PAIRED]),
         num_pairs=num_pairs,
         num_ties=num_ties,
         num_more_pairs=num_more,
     )
+
+
+def _dropped(connection: duckdb.DuckDBPyConnection, num_dropped: int, reasons: Sequence[str]) -> dict[str, int]:
+    """The number of rows by the reason that dropped them, in the order of the steps."""
+    by_step = dict(connection.execute("SELECT reason, count(*) FROM left_out GROUP BY reason").fetchall())
+    num_failed = _count(connection, "rows WHERE status <> 'ok'")
+    counts = {"failed": num_failed, "where": num_dropped - num_failed - sum(by_step.values())}
+    counts |= {reason: by_step.get(reason, 0) for reason in reasons}
+    return {reason: count for reason, count in counts.items() if count}
 
 
 def _start(
@@ -168,9 +170,12 @@ def _warn_of_empty_quotas(connection: duckdb.DuckDBPyConnection, config: SelectC
     if config.quotas is None:
         return
     asked, counts = config.quotas
-    column = its(own_column(connection, asked, "--quota"))
-    found = {value for (value,) in connection.execute(f"SELECT DISTINCT {column}::VARCHAR FROM kept").fetchall()}
-    for value in counts.keys() - found - {REST}:
+    column = f"{its(own_column(connection, asked, '--quota'))}::VARCHAR"
+    values = list(counts.keys() - {REST})
+    found = connection.execute(
+        f"SELECT DISTINCT {column} FROM kept WHERE list_contains(?, {column})", [values]
+    ).fetchall()
+    for value in sorted(set(values) - {value for (value,) in found}):
         logger.warning("--quota: no image that comes into question has %s %r", asked, value)
 
 
