@@ -61,6 +61,7 @@ def rows(pictures, tmp_path_factory) -> list[dict]:
     return rows
 
 
+@pytest.mark.long
 def test_two_cpus_are_enough_for_as_many_workers_as_there_are_cpus(small_cluster, pictures, tmp_path, rows):
     done = small_cluster.score(pictures[0], tmp_path, *FAKE, "--device", "cpu")
     assert done.returncode == 0, done.stderr
@@ -153,6 +154,7 @@ def test_a_worker_on_a_node_that_does_not_see_the_images_stops_the_run_and_fails
 
 
 @pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.long
 def test_an_engine_that_fails_on_every_image_stops_the_run_and_fails_no_row(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(ScoreConfig, "engine_config", BrokenEngineConfig(name="FailsOnEveryImage"))
     good_folder(tmp_path / "in", 40)
@@ -162,6 +164,7 @@ def test_an_engine_that_fails_on_every_image_stops_the_run_and_fails_no_row(tmp_
 
 
 @pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.long
 def test_an_engine_that_does_not_load_stops_the_run_with_its_error(tmp_path, monkeypatch):
     monkeypatch.setattr(ScoreConfig, "engine_config", BrokenEngineConfig(name="FailsToLoad"))
     good_folder(tmp_path / "in", 40)

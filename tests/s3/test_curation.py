@@ -43,6 +43,7 @@ def test_a_selection_outlasts_the_faults_of_a_store(stored: Server, fault: Fault
     assert Selection.at(to).facts.dropped == {"where": 50, "not_at_the_top": 7}
 
 
+@pytest.mark.long
 def test_a_page_is_written_to_a_store_of_a_table_and_a_selection_that_are_there(
     stored: Server, monkeypatch: pytest.MonkeyPatch
 ):

@@ -141,6 +141,7 @@ def test_what_is_not_trained_is_that_of_the_base_in_the_export_bit_by_bit(table,
     assert report.num_steps == 3
 
 
+@pytest.mark.long
 def test_a_run_of_a_part_goes_on_after_a_kill(table, tmp_path):
     options = {"epochs": 2, "train": ("vision", "projector")}
     train(score_stage(table, tmp_path / "whole", **options))
@@ -230,6 +231,7 @@ def test_the_text_stage_learns_every_text(table, tmp_path):
     }
 
 
+@pytest.mark.long
 def test_a_run_in_bfloat16_keeps_its_weights_in_float32_and_goes_on_with_them(table, tmp_path):
     whole, halved = (tmp_path / name for name in ("whole", "halved"))
     options = {"epochs": 2, "dtype": "bfloat16", "keep_checkpoints": 9}

@@ -42,6 +42,7 @@ def test_a_short_stage_is_validated_ten_times_and_the_last_checkpoint_only_is_sa
     assert 0 < report.validation_share < 1
 
 
+@pytest.mark.long
 def test_a_killed_run_has_the_validations_of_an_undisturbed_one(table, tmp_path):
     options = {"epochs": 2, "eval_steps": 2, "checkpoint_steps": 3}
     train(score_stage(table, tmp_path / "whole", **options))
