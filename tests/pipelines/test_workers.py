@@ -1,6 +1,7 @@
 """How many workers a run gets of a cluster, without one."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import ray
@@ -28,11 +29,11 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Has:
     return has
 
 
-def workers(**options: object) -> Workers:
-    return plan_workers(ScoreConfig(input="in", output="out", **options), weight_bytes=1)  # type: ignore[arg-type]
+def workers(**options: Any) -> Workers:
+    return plan_workers(ScoreConfig(input="in", output="out", **options), weight_bytes=1)
 
 
-def resources(**options: object) -> Resources:
+def resources(**options: Any) -> Resources:
     config: TrainConfig = paper_text_pretrain("in", "out", **options)
     return plan_resources(config)
 

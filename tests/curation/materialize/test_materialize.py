@@ -161,7 +161,7 @@ def test_links_are_refused_where_there_can_be_none(selection: str, tmp_path: Pat
     assert "inside tars or Parquet files" in refusal(inside, tmp_path / "b", "folder", "--link", capsys=capsys)
     assert not (tmp_path / "a").exists()
     assert not (tmp_path / "b").exists()
-    if os.stat("/dev/shm").st_dev != os.stat(tmp_path).st_dev:  # noqa: PTH116
+    if Path("/dev/shm").stat().st_dev != tmp_path.stat().st_dev:
         (other := Path(f"/dev/shm/artimuse-{os.getpid()}")).mkdir()
         try:
             assert "cannot share a file" in refusal(selection, other / "to", "folder", "--link", capsys=capsys)
@@ -172,7 +172,7 @@ def test_links_are_refused_where_there_can_be_none(selection: str, tmp_path: Pat
 def test_a_dest_with_other_files_is_refused(selection: str, tmp_path: Path, capsys: Capture):
     (tmp_path / "to" / "mine").mkdir(parents=True)
     assert "has files of its own (mine)" in refusal(selection, tmp_path / "to", "folder", capsys=capsys)
-    assert os.listdir(tmp_path / "to") == ["mine"]  # noqa: PTH208
+    assert [path.name for path in (tmp_path / "to").iterdir()] == ["mine"]
 
 
 @pytest.mark.parametrize("below", ["", "/below"])

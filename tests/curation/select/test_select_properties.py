@@ -104,7 +104,10 @@ class Model:
 def choose(tables: dict[str, list[Row]], asked: dict[str, Any]) -> Model:
     """All steps but the sample, which is random."""
     model = Model(tables)
-    prompt_of = lambda place: model.kept[place]["prompt"]  # noqa: E731 - a name for what follows
+
+    def prompt_of(place: Place) -> Any:
+        return model.kept[place]["prompt"]
+
     if "where" in asked:
         model.keep("where", lambda place: CONDITIONS[asked["where"]](model.kept[place]))
     if asked.get("dedupe") == "exact":

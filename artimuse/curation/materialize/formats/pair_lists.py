@@ -1,6 +1,7 @@
 """`hpsv3` and `imagereward`: each image once, under its key in `images/`, and a JSON list of the pairs."""
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,7 +33,7 @@ ORDER BY pair_number
 """
 
 
-class PairList(InFiles, OfPairs):
+class PairList(InFiles, OfPairs, ABC):
     """A format whose entries are the images that are in any pair, in the order of the tables."""
 
     sides: tuple[str, ...] = ("",)
@@ -46,9 +47,9 @@ class PairList(InFiles, OfPairs):
     def columns(self, rows: Rows, config: Any) -> list[str]:
         return []
 
+    @abstractmethod
     def line(self, prompt: str, winner: str, loser: str, output: Folder) -> dict[str, Any]:
         """The entry of a pair in the list. `winner` and `loser` are files in DEST."""
-        raise NotImplementedError
 
     def finish(self, selection: Selection, output: Folder) -> Mapping[str, int]:
         """Writes the list. A pair of which an image could not be copied is left out."""

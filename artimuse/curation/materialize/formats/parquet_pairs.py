@@ -1,6 +1,7 @@
 """Pairs in Parquet files with the bytes of both images, named as `datasets` of Hugging Face finds them by itself."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,14 +21,14 @@ GROUP_BYTES = 64 * 2**20
 """Images of a row group, which are in memory until it is written."""
 
 
-class ParquetPairs(OfPairs):
+class ParquetPairs(OfPairs, ABC):
     """Implements `interface.ShardFormat`, apart from the rows."""
 
     schema: pa.Schema
 
+    @abstractmethod
     def row(self, entry: Entry, images: Sequence[bytes]) -> dict[str, Any]:
         """The row of a pair; the winner's bytes come first in `images`."""
-        raise NotImplementedError
 
     def units(self, rows: Rows, config: MaterializeConfig) -> list[Unit]:
         return pair_units(rows, config)
